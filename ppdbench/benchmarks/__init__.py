@@ -1,0 +1,1 @@
+"""What is measured: plan the items, generate, measure, summarise, each stage from files."""

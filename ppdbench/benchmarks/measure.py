@@ -1,0 +1,150 @@
+"""The measure stage: every image by every reward and by the caption classifier, once.
+
+A batch of images is read once and handed to each scorer that has not seen it. What a scorer cannot
+score (it raised, or said NaN) is recorded as an error and tried again by the next run of the same
+command; it is never a zero.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from ppdbench.benchmarks.plan import Item, in_batches
+from ppdbench.benchmarks.scorers import Scorers
+from ppdbench.errors import PpdbenchError
+from ppdbench.protocols import Events, Reward
+from ppdbench.runs.directory import RunDirectory
+from ppdbench.runs.records import RecordWriter, read_records
+from ppdbench.runs.results import FIDELITY
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+Values = list[Any]
+"""One float or one dict of facts an image; an exception where there is none."""
+
+
+def measure(
+    run: RunDirectory,
+    items: Sequence[Item],
+    scorers: Scorers,
+    *,
+    batch_size: int,
+    events: Events,
+) -> int:
+    """Score the drawn items that lack a score; returns how many items were looked at.
+
+    Raises:
+        MissingPrerequisite: a scorer's checkpoint is not at hand.
+        PpdbenchError: an image is corrupt or a record cannot be written.
+    """
+    drawn = {
+        record["item"]: record["image"]
+        for record in read_records(run.generations)
+        if record["status"] == "ok"
+    }
+    todo = [(item, drawn[item.id]) for item in items if item.id in drawn]
+    missing = _settle(run, todo, scorers, events)
+    events.stage("measure", len(todo))
+    events.advance(len(todo) - len(missing))
+    if not missing:
+        return 0
+    with run.status.timed("measure"), RecordWriter(run.scores) as writer:
+        for batch in in_batches([pair for pair in todo if pair[0].id in missing], batch_size):
+            images = [run.images.get(sha256) for _, sha256 in batch]
+            for key in scorers.identities:
+                rows = [row for row, (item, _) in enumerate(batch) if key in missing[item.id]]
+                if rows:
+                    values = _score(
+                        _call(scorers, key),
+                        [images[row] for row in rows],
+                        [batch[row][0].caption.text for row in rows],
+                    )
+                    writer.write(
+                        _record(batch[row], key, scorers.identities[key], value)
+                        for row, value in zip(rows, values, strict=True)
+                    )
+            events.advance(len(batch))
+            run.status.tick()
+    return len(missing)
+
+
+def _settle(
+    run: RunDirectory, todo: Sequence[tuple[Item, str]], scorers: Scorers, events: Events
+) -> dict[str, set[str]]:
+    """Item id -> scorer keys it lacks; loads the scorers that are needed, and no other."""
+    while True:
+        missing = _missing(run, todo, scorers.identities) if not scorers.unknown else {}
+        needed = {key for keys in missing.values() for key in keys} | set(scorers.unknown)
+        wanted = [key for key in needed if key not in scorers.loaded]
+        if not wanted:
+            return missing
+        with run.status.timed("load scorers"):
+            events.stage("load scorers", len(wanted))
+            for key in wanted:
+                # Loading may show that a scorer is not the one on record: then look again.
+                scorers.load(key)
+                events.advance(1)
+
+
+def _missing(
+    run: RunDirectory, todo: Sequence[tuple[Item, str]], identities: Mapping[str, str]
+) -> dict[str, set[str]]:
+    done = {
+        (record["item"], record["image"], record["scorer"], record["identity"])
+        for record in read_records(run.scores)
+        if not record.get("error")
+    }
+    lacks = {
+        item.id: {
+            key
+            for key, identity in identities.items()
+            if (item.id, sha256, key, identity) not in done
+        }
+        for item, sha256 in todo
+    }
+    return {item: keys for item, keys in lacks.items() if keys}
+
+
+def _call(scorers: Scorers, key: str) -> Callable[[list[Image], list[str]], Values]:
+    scorer = scorers.loaded[key]
+    if isinstance(scorer, Reward):
+        reward = scorer
+        return lambda images, captions: [float(x) for x in reward.score(images, captions)]
+    return scorer.check
+
+
+def _score(
+    call: Callable[[list[Image], list[str]], Values], images: list[Image], captions: list[str]
+) -> Values:
+    """One value an image; a batch that fails is asked again one by one."""
+    try:
+        values = call(images, captions)
+        if len(values) != len(images):
+            raise ValueError(f"{len(values)} scores for {len(images)} images")
+        return values
+    except PpdbenchError:
+        raise
+    except Exception as error:  # whatever a plug-in raises is that item's failure, not the run's
+        if len(images) == 1:
+            return [error]
+        return [
+            value
+            for image, caption in zip(images, captions, strict=True)
+            for value in _score(call, [image], [caption])
+        ]
+
+
+def _record(pair: tuple[Item, str], key: str, identity: str, value: Any) -> dict[str, Any]:
+    item, sha256 = pair
+    record = {"item": item.id, "image": sha256, "scorer": key, "identity": identity}
+    if isinstance(value, Exception):
+        line = " ".join(f"{type(value).__name__}: {value}".split())[:500]
+        return {**record, "score": None, "error": line}
+    if key == FIDELITY:
+        return {**record, "facts": {fact: bool(right) for fact, right in value.items()}}
+    if not math.isfinite(value):
+        return {**record, "score": None, "error": f"the score is {value}"}
+    return {**record, "score": value}

@@ -1,0 +1,140 @@
+"""Benchmark `rewards` (Table 1 and Fig. 3 of the PPD paper): who wins by which reward.
+
+For reward r a conditioned generator is judged by the images of the user who cares for r alone,
+any other by its only images. Pairs share caption and noise; ties are half a win; intervals
+resample captions; p-values of one opponent are corrected over its rewards (Holm). What is unknown
+is null with a `reason`. Elsewhere: the size of gains (`gains`), caption fidelity (`fidelity`), the
+arithmetic (`ppdbench.statistics`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ppdbench.benchmarks.fidelity import fidelity, fidelity_difference
+from ppdbench.benchmarks.gains import gains, gold_gains
+from ppdbench.benchmarks.plan import user_id
+from ppdbench.benchmarks.rows import Key, Row, gold_of, scores_by
+from ppdbench.statistics.holm import holm
+from ppdbench.statistics.win_rate import win_rate
+
+RATES = ("win_rate", "ci_low", "ci_high", "p_value", "p_holm")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """Everything the benchmark is computed from."""
+
+    rows: Mapping[str, Row]
+    model: str
+    baseline: str
+    opponents: Sequence[str]
+    """In the order of the table; one without a row is listed with nulls."""
+    upper_bounds: Mapping[str, str]
+    """Reward -> generator trained for it alone."""
+    rewards: Mapping[str, Mapping[str, Any]]
+    """Reward name -> its title, kind and gold flag."""
+    n_expected: int
+    """Pairs an opponent: captions times samples."""
+    withheld: str | None = None
+    """Why the headline is not given, where too much failed."""
+
+
+def summarise(comparison: Comparison) -> dict[str, Any]:
+    """The `benchmarks` part of summary.json."""
+    own = {name: name for name, r in comparison.rewards.items() if not r["gold"]}
+    gold = gold_of(comparison.rewards)
+    model, baseline = comparison.rows[comparison.model], comparison.rows[comparison.baseline]
+    found: dict[str, Any] = {
+        "rewards": {name: _against(comparison, name, own) for name in comparison.opponents},
+        "rewards_gold": {name: _against(comparison, name, gold) for name in comparison.opponents},
+    }
+    against_itself = model.name == baseline.name
+    if model.conditioned and not against_itself:
+        found["matrix"] = {
+            user: {
+                reward: _cell(comparison, model.of_user(user_id(user)), baseline, reward)
+                for reward in own
+            }
+            for user in own
+        }
+    if not against_itself:
+        bounds = {r: comparison.rows.get(n) for r, n in comparison.upper_bounds.items()}
+        found["gain"] = gains(model, baseline, bounds, list(own), comparison.withheld)
+        found["gold_gain"] = gold_gains(model, baseline, gold, comparison.withheld)
+    if any(r.facts is not None for r in model.results):
+        found["caption_fidelity"] = {row.name: fidelity(row) for row in comparison.rows.values()}
+        if not against_itself:
+            found["caption_fidelity_difference"] = fidelity_difference(model, baseline)
+    return found
+
+
+def _against(comparison: Comparison, opponent: str, scorers: Mapping[str, str]) -> dict[str, Any]:
+    """Reward -> figures against one opponent; `scorers` says who measures each reward."""
+    row = comparison.rows.get(opponent)
+    if row is None:
+        reason = f"{opponent} has no recorded results here; --model {opponent} computes them"
+        blank = {"mean": None, "opponent_mean": None, **dict.fromkeys(RATES), "n": 0}
+        tail = {"n_expected": comparison.n_expected, "test": None, "source": None}
+        return {reward: {**blank, **tail, "reason": reason} for reward in scorers}
+    cells = {reward: _figures(comparison, row, reward, scorers[reward]) for reward in scorers}
+    tested = [cell for cell in cells.values() if cell["p_value"] is not None]
+    for cell, p_holm in zip(tested, holm([cell["p_value"] for cell in tested]), strict=True):
+        cell["p_holm"] = float(p_holm)
+    return cells
+
+
+def _figures(comparison: Comparison, row: Row, reward: str, scorer: str) -> dict[str, Any]:
+    model = comparison.rows[comparison.model]
+    ours, theirs, keys = paired(model.scores(reward, scorer), row.scores(reward, scorer))
+    found = win_rate(ours, theirs, [caption for caption, _ in keys])
+    figures = {
+        "mean": sum(ours) / len(ours) if ours else None,
+        "opponent_mean": sum(theirs) / len(theirs) if theirs else None,
+        "win_rate": found.rate,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+        "n": found.n,
+        "n_expected": comparison.n_expected,
+        "p_value": found.p_value,
+        "p_holm": None,
+        "test": found.test,
+        "interval": found.interval,
+        "source": row.source,
+    }
+    if comparison.withheld:
+        return {**figures, **dict.fromkeys(RATES), "reason": comparison.withheld}
+    return {**figures, "reason": found.reason} if found.reason else figures
+
+
+def _cell(
+    comparison: Comparison, results: Mapping[Key, Any], baseline: Row, reward: str
+) -> dict[str, Any]:
+    """One user's images against the baseline's by one reward."""
+    ours, theirs, keys = paired(scores_by(results, reward), baseline.scores(reward))
+    found = win_rate(ours, theirs, [caption for caption, _ in keys])
+    cell = {
+        "win_rate": found.rate,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+        "n": found.n,
+    }
+    if comparison.withheld:
+        return {
+            **cell,
+            "win_rate": None,
+            "ci_low": None,
+            "ci_high": None,
+            "reason": comparison.withheld,
+        }
+    return {**cell, "reason": found.reason} if found.reason else cell
+
+
+def paired(
+    ours: Mapping[Key, float], theirs: Mapping[Key, float]
+) -> tuple[list[float], list[float], list[Key]]:
+    """Scores of the keys that both have, and those keys, sorted: equal inputs, equal draws."""
+    keys = sorted(ours.keys() & theirs.keys())
+    return [ours[key] for key in keys], [theirs[key] for key in keys], keys

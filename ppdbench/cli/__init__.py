@@ -1,0 +1,61 @@
+"""The command line: this file only wires; each command has a file of its own.
+
+Nothing here or in a command's module level imports torch, so that `--help` answers at once.
+Elsewhere: output (`console.py`), errors and exit codes (`errors.py`), shared options
+(`options.py`).
+"""
+
+from __future__ import annotations
+
+import signal
+from types import FrameType
+from typing import Annotated
+
+import typer
+
+import ppdbench
+from ppdbench.cli import eval as eval_command
+from ppdbench.cli import leaderboard, train_reference
+from ppdbench.cli import list as list_command
+from ppdbench.cli import report as report_command
+
+app = typer.Typer(
+    name="ppdbench",
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+app.command("eval")(eval_command.run)
+app.command("report")(report_command.run)
+app.command("train-reference")(train_reference.run)
+app.command("list")(list_command.run)
+app.add_typer(leaderboard.app, name="leaderboard")
+
+
+def _print_version(requested: bool) -> None:
+    if requested:
+        typer.echo(f"ppdbench {ppdbench.__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", callback=_print_version, is_eager=True, help="Print the version."
+        ),
+    ] = False,
+) -> None:
+    """Measure whether a text-to-image model draws what this user likes."""
+
+
+def _stop(_signal: int, _frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def main() -> None:
+    """Run the command line; SIGTERM stops it as Ctrl-C does, with the state saved."""
+    signal.signal(signal.SIGTERM, _stop)
+    app(prog_name="ppdbench")

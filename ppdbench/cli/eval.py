@@ -1,0 +1,87 @@
+"""`ppdbench eval`: generate, measure, summarise, report; the main job.
+
+Elsewhere: the job itself (`benchmarks/evaluate.py`), the page and the table (`reports/`).
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ppdbench.cli import options
+from ppdbench.cli.errors import reported
+
+
+@reported
+def run(
+    model: Annotated[
+        list[str],
+        typer.Option(
+            metavar="NAME",
+            help="Generator to measure: a registered name or package.module:attr. Given again: "
+            "opponents to compute afresh instead of taking their recorded results.",
+        ),
+    ],
+    suite: options.Suite = "shapes",
+    benchmark: Annotated[
+        str, typer.Option(metavar="NAME", help="Which measurement to make.")
+    ] = "rewards",
+    runs: options.Runs = Path("runs"),
+    limit: Annotated[
+        int | None, typer.Option(min=1, metavar="N", help="Only the suite's first N captions.")
+    ] = None,
+    samples: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images for each caption and user.")
+    ] = 1,
+    device: options.Device = "auto",
+    batch_size: Annotated[
+        int, typer.Option(min=1, metavar="N", help="Images made at once; changes speed only.")
+    ] = 64,
+    fail_on_error: Annotated[
+        float,
+        typer.Option(
+            min=0.0,
+            max=1.0,
+            metavar="SHARE",
+            help="Withhold the headline and exit 1 if a larger share of the items failed.",
+        ),
+    ] = 0.0,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
+) -> None:
+    """Measure a model's images on a suite and compare them with the baselines'.
+
+    Interrupted or failed, run the same command again: what was finished is kept.
+    """
+    from ppdbench.benchmarks.evaluate import TooManyFailures, evaluate
+    from ppdbench.cli.console import Console
+    from ppdbench.cli.results import show_run, write_report_if_older
+
+    if any(":" in name for name in model):
+        # package.module:attr may name a file beside the user; last, so that it shadows nothing.
+        sys.path.append(str(Path.cwd()))
+    with Console(as_json=as_json, quiet=quiet) as console:
+        try:
+            folder = evaluate(
+                model,
+                suite=suite,
+                benchmark=benchmark,
+                runs=runs,
+                limit=limit,
+                samples=samples,
+                device=device,
+                batch_size=batch_size,
+                fail_on_error=fail_on_error,
+                events=console,
+            )
+        except TooManyFailures as failure:
+            # All files are written: show what there is, then say why the headline is not.
+            write_report_if_older(failure.run, console)
+            show_run(failure.run, console)
+            raise
+        write_report_if_older(folder, console)
+        show_run(folder, console)

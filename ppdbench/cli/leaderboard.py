@@ -1,0 +1,50 @@
+"""`ppdbench leaderboard`: turn finished runs into recorded entries; for maintainers.
+
+Elsewhere: the entries' format and how they are read (`ppdbench/leaderboard/`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ppdbench.cli import options
+from ppdbench.cli.errors import reported
+
+app = typer.Typer(no_args_is_help=True, help="Recorded entries.", pretty_exceptions_enable=False)
+
+
+@app.callback()
+def group() -> None:
+    """Recorded entries that later runs are compared with."""
+
+
+@app.command("record")
+@reported
+def record(
+    folder: options.RunFolder,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of entries, e.g. leaderboards/shapes.")
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Which generators of the run. Default: all it computed afresh."
+        ),
+    ] = None,
+    debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
+) -> None:
+    """Write the per-item scores of a finished run as leaderboard entries."""
+    from ppdbench.cli.console import Console
+    from ppdbench.cli.results import read_summary, require_run
+    from ppdbench.leaderboard.recorded import record_entry
+
+    require_run(folder)
+    generators = json.loads(read_summary(folder))["generators"]
+    fresh = [name for name, row in generators.items() if row["source"] == "fresh"]
+    with Console() as console:
+        for name in model or fresh:
+            console.place("recorded", record_entry(folder, name, out))

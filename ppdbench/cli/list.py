@@ -1,0 +1,51 @@
+"""`ppdbench list`: the plug-ins that are installed, by name; none of them is imported."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ppdbench.cli import options
+from ppdbench.cli.errors import reported
+
+if TYPE_CHECKING:
+    from ppdbench.plugins import Group
+
+
+class Section(StrEnum):
+    """What can be listed, in the words of the command line."""
+
+    models = "models"
+    suites = "suites"
+    rewards = "rewards"
+    trainers = "trainers"
+
+
+GROUPS: dict[Section, Group] = {
+    Section.models: "generators",
+    Section.suites: "suites",
+    Section.rewards: "rewards",
+    Section.trainers: "trainers",
+}
+
+
+@reported
+def run(
+    section: Annotated[
+        Section | None, typer.Argument(help="One kind, a name a line; without it: all.")
+    ] = None,
+    debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
+) -> None:
+    """List the installed models, suites, rewards and trainers."""
+    from ppdbench import plugins
+
+    if section is not None:
+        for name in plugins.names(GROUPS[section]):
+            typer.echo(name)
+        return
+    for each in Section:
+        typer.echo(f"{each.value}:")
+        for name in plugins.names(GROUPS[each]):
+            typer.echo(f"  {name}")

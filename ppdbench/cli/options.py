@@ -1,0 +1,23 @@
+"""Options that several commands share, so that they read and behave the same everywhere."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+Suite = Annotated[str, typer.Option(metavar="NAME", help="What to measure on.")]
+Runs = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders live.")]
+Device = Annotated[
+    str, typer.Option(metavar="DEVICE", help="cpu, cuda, mps ...; auto takes the fastest.")
+]
+AsJson = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print the run's summary.json alone on standard output, the rest on stderr."
+    ),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
+Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder under --runs.")]

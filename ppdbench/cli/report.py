@@ -1,0 +1,24 @@
+"""`ppdbench report`: build a finished run's page again, from its files alone."""
+
+from __future__ import annotations
+
+from ppdbench.cli import options
+from ppdbench.cli.errors import reported
+
+
+@reported
+def run(
+    folder: options.RunFolder,
+    as_json: options.AsJson = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
+) -> None:
+    """Build report.html of a run again and print its table; nothing is measured."""
+    from ppdbench.cli.console import Console
+    from ppdbench.cli.results import require_run, show_run
+    from ppdbench.reports.html import write_report
+
+    with Console(as_json=as_json, quiet=quiet) as console:
+        require_run(folder)
+        write_report(folder)
+        show_run(folder, console)

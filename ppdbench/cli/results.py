@@ -1,0 +1,74 @@
+"""A finished run shown: its page, its table on the terminal, its summary as JSON.
+
+Elsewhere: how page and table are made (`reports/`), where output goes (`console.py`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from ppdbench.cli.console import Console
+from ppdbench.errors import PpdbenchError, UsageError
+
+
+def require_run(folder: Path) -> None:
+    """Check that `folder` is a run with a summary.
+
+    Raises:
+        UsageError: it is not; the fix names the runs beside it, if there are any.
+    """
+    if (folder / "summary.json").is_file():
+        return
+    if (folder / "spec.json").is_file():
+        raise UsageError(
+            f"{folder} holds a run that is not finished: it has no summary.json",
+            fix="run its `ppdbench eval` command again; what was done is kept",
+        )
+    near = sorted(path.parent for path in folder.glob("**/summary.json"))[:3]
+    hint = f"did you mean {' or '.join(map(str, near))}? " if near else ""
+    raise UsageError(
+        f"{folder} is no run folder", fix=f"{hint}`ppdbench eval` prints the folder of its run"
+    )
+
+
+def read_summary(folder: Path) -> str:
+    """The text of summary.json.
+
+    Raises:
+        PpdbenchError: it is no JSON.
+    """
+    path = folder / "summary.json"
+    text = path.read_text(encoding="utf-8")
+    try:
+        json.loads(text)
+    except ValueError as error:
+        raise PpdbenchError(
+            f"{path} is damaged: {error}",
+            fix="run its `ppdbench eval` command again: it is written anew, nothing is drawn anew",
+        ) from None
+    return text
+
+
+def write_report_if_older(folder: Path, console: Console) -> None:
+    """Build report.html unless the one that is there was built from this summary."""
+    page, summary = folder / "report.html", folder / "summary.json"
+    if page.is_file() and page.stat().st_mtime_ns >= summary.stat().st_mtime_ns:
+        return
+    # Late: a finished run, shown again, needs no plots.
+    from ppdbench.reports.html import write_report
+
+    console.stage("report", 1)
+    write_report(folder)
+    console.advance()
+
+
+def show_run(folder: Path, console: Console) -> None:
+    """Print the table and the places of a run's files, and with `--json` its summary."""
+    from ppdbench.reports.tables import eval_table
+
+    text = read_summary(folder)
+    console.place("summary", folder / "summary.json")
+    console.place("report", folder / "report.html")
+    console.show(eval_table(json.loads(text)))
+    console.json(text)

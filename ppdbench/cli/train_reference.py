@@ -1,0 +1,56 @@
+"""`ppdbench train-reference`: train a reference entry; the methods are plug-ins.
+
+Elsewhere: the plug-ins that come with ppdbench (`trainers/`), their configuration files
+(`trainers/configs/`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ppdbench.cli import options
+from ppdbench.cli.errors import reported
+
+
+@reported
+def run(
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="Settings over those of the configuration."),
+    ] = None,
+    method: Annotated[
+        str, typer.Option(metavar="NAME", help="ppd, sft, diffusion-dpo or a plug-in's.")
+    ] = "ppd",
+    suite: options.Suite = "shapes",
+    config: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="YAML instead of the method's own.")
+    ] = None,
+    output: Annotated[
+        Path | None, typer.Option(metavar="DIR", help="Default: trained/SUITE/METHOD.")
+    ] = None,
+    device: options.Device = "auto",
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
+) -> None:
+    """Train a reference method on a suite's preference pairs.
+
+    Interrupted, run the same command again: it goes on from its last checkpoint.
+    """
+    from ppdbench import plugins
+    from ppdbench.cli.console import Console
+
+    train = plugins.load("trainers", method)
+    make_suite = plugins.load("suites", suite)
+    with Console(quiet=quiet) as console:
+        folder = train(
+            make_suite(),
+            output=output or Path("trained") / suite / method,
+            config=config,
+            overrides=overrides or [],
+            device=device,
+            events=console,
+        )
+        console.place("trained", folder)

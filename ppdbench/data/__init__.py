@@ -1,0 +1,1 @@
+"""Preference data in the Pick-a-Pic v2 schema: `pickapic` reads and writes it."""

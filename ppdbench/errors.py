@@ -1,0 +1,80 @@
+"""Every error a user may meet: one line of cause, one line of fix, and the exit code.
+
+::
+
+    PpdbenchError             1  a run could not be completed; also: failures above the threshold
+    ├── UsageError            2  the command line, a config or a plug-in's name is wrong
+    ├── MissingPrerequisite   3  weights, data, a library, a writable folder or disk space
+    ├── FingerprintMismatch   4  the run directory holds results of other settings
+    └── Interrupted         130  Ctrl-C or SIGTERM; what was done is saved
+"""
+
+from __future__ import annotations
+
+import difflib
+import errno
+from collections.abc import Iterable
+from pathlib import Path
+from typing import ClassVar
+
+
+class PpdbenchError(Exception):
+    """An error with its fix; the command line prints both and exits with `exit_code`."""
+
+    exit_code: ClassVar[int] = 1
+
+    def __init__(self, cause: str, *, fix: str) -> None:
+        super().__init__(f"{cause}\n  fix: {fix}")
+        self.cause = cause
+        self.fix = fix
+
+
+class UsageError(PpdbenchError):
+    """A wrong flag, name or config key."""
+
+    exit_code = 2
+
+
+class MissingPrerequisite(PpdbenchError):
+    """Something outside the run is missing: weights, data, a library, space, permission."""
+
+    exit_code = 3
+
+
+class FingerprintMismatch(PpdbenchError):
+    """The run directory was made with settings that give other results."""
+
+    exit_code = 4
+
+
+class Interrupted(PpdbenchError):
+    """The user or the system asked to stop; state is saved."""
+
+    exit_code = 130
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """An error for a name that is not registered, with the nearest known ones in its fix."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    return UsageError(
+        f"no {kind} is called {name!r}", fix=f"{hint}known: {', '.join(names) or 'none'}"
+    )
+
+
+def from_os_error(error: OSError, path: Path) -> PpdbenchError:
+    """Translate what the operating system says of a write to `path` into cause and fix."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return MissingPrerequisite(
+            f"no space left while writing {path}",
+            fix="free some space and run the same command again; what was finished is kept",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+        return MissingPrerequisite(
+            f"{path} cannot be written: {error.strerror}",
+            fix="choose a folder you may write to with --runs DIR",
+        )
+    return PpdbenchError(
+        f"{path}: {error.strerror or error}", fix="check the path and run the same command again"
+    )

@@ -1,0 +1,1 @@
+"""Recorded entries: read them for comparison, write one from a finished run."""

@@ -1,0 +1,83 @@
+"""Plug-ins by entry point: listed without importing, loaded when used, named when broken.
+
+Groups are `ppdbench.generators`, `ppdbench.rewards`, `ppdbench.suites` and `ppdbench.trainers`;
+what each entry point must name is said in `protocols` (a suite's is a function without arguments
+that returns a `Suite`). A generator may also be given as "package.module:attr".
+"""
+
+from __future__ import annotations
+
+from importlib import metadata
+from typing import Any, Literal
+
+from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError, unknown_name
+
+Group = Literal["generators", "rewards", "suites", "trainers"]
+
+
+def names(group: Group) -> list[str]:
+    """Registered names of a group, sorted; imports no plug-in."""
+    return sorted({entry.name for entry in entry_points(group)})
+
+
+def load(group: Group, name: str) -> Any:
+    """What the entry point of that name names: a factory, a loader, a function.
+
+    Raises:
+        UsageError: no plug-in has that name, or two distributions claim it for different things.
+        MissingPrerequisite: it needs a module that is not installed.
+        PpdbenchError: importing it failed in another way; the plug-in and its distribution are
+            named, and the exception is the cause.
+    """
+    entry = _find(group, name)
+    kind = group.removesuffix("s")
+    origin = f"{kind} {name!r} of {entry.dist.name if entry.dist else entry.module}"
+    try:
+        return entry.load()
+    except PpdbenchError:
+        raise
+    except ModuleNotFoundError as error:
+        if entry.dist is None and error.name and f"{entry.module}.".startswith(f"{error.name}."):
+            raise UsageError(
+                f"no module is called {error.name!r}",
+                fix=f"mend {name!r}, or install its package (or put its folder in PYTHONPATH)",
+            ) from error
+        raise MissingPrerequisite(
+            f"{origin} needs the module {error.name!r}, which is not installed",
+            fix=f"install {error.name} into the environment of ppdbench",
+        ) from error
+    except Exception as error:
+        raise PpdbenchError(
+            f"{origin} cannot be imported: {type(error).__name__}: {error}",
+            fix=f"mend {entry.value}, or uninstall it; --debug shows the traceback",
+        ) from error
+
+
+def origin(group: Group, name: str) -> str:
+    """Distribution and version a plug-in comes from, without importing it; raises as `load`."""
+    entry = _find(group, name)
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.module
+
+
+def entry_points(group: Group) -> list[metadata.EntryPoint]:
+    """The installed entry points of a group; the one door to them, which tests replace."""
+    return list(metadata.entry_points(group=f"ppdbench.{group}"))
+
+
+def _find(group: Group, name: str) -> metadata.EntryPoint:
+    if group == "generators" and ":" in name:
+        module, _, attribute = name.partition(":")
+        if not module or not attribute:
+            raise UsageError(
+                f"{name!r} is no package.module:attr", fix="write it as package.module:attr"
+            )
+        return metadata.EntryPoint(name=name, value=name, group="ppdbench.generators")
+    found = {entry.value: entry for entry in entry_points(group) if entry.name == name}
+    if not found:
+        raise unknown_name(group.removesuffix("s"), name, names(group))
+    if len(found) > 1:
+        raise UsageError(
+            f"{len(found)} plug-ins are called {name!r}: {', '.join(sorted(found))}",
+            fix="uninstall all but one of them",
+        )
+    return next(iter(found.values()))

@@ -1,0 +1,231 @@
+"""The types that cross rooms, and the Protocols a plug-in fulfils. No torch here.
+
+Everything is a frozen dataclass or a Protocol; images are `PIL.Image.Image` in RGB.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from PIL.Image import Image
+
+Split = Literal["train", "validation", "test"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Caption:
+    """One text to draw (PartiPrompts' "prompt")."""
+
+    id: str
+    text: str
+    category: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shot:
+    """One preference pair shown to a user encoder, a few-shot model or a judge."""
+
+    caption: str
+    preferred: Image
+    dispreferred: Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserContext:
+    """What of a user a generator is given: only what its `GeneratorInfo.conditions_on` names."""
+
+    id: str
+    """Opaque; carries no meaning."""
+    shots: tuple[Shot, ...] = ()
+    reward_weights: Mapping[str, float] | None = None
+    """Reward name -> weight, non-negative, sums to 1. The paper's synthetic users are one-hot."""
+    embeddings: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    """Encoder name -> user embedding."""
+    profile: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GenerationRequest:
+    """One image to make. Equal requests give equal images, whatever the batch they travel in."""
+
+    id: str
+    caption: str
+    user: UserContext | None
+    seed: int
+    """Seeds the initial noise; a function of the item, never of the model or the user."""
+    width: int
+    height: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GeneratorInfo:
+    """Who a generator is; all of it is recorded with every result."""
+
+    name: str
+    version: str
+    revision: str
+    """Changes whenever the images could: a hash over the weights and sampling settings."""
+    licence: str
+    conditions_on: frozenset[Literal["reward_weights", "shots", "embeddings", "profile"]]
+    training_users_digest: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """Sampling settings and training facts worth printing beside a number."""
+
+
+@runtime_checkable
+class Generator(Protocol):
+    """A text-to-image model, personalized or not."""
+
+    info: GeneratorInfo
+
+    def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Image]:
+        """Yield one RGB image a request, in order, each from its own `request.seed`."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardInfo:
+    """Which scorer made a number; stored beside every score."""
+
+    name: str
+    kind: str
+    """The scorer's class: clip, aesthetic, hps."""
+    checkpoint_sha256: str
+    preprocess: str
+    """Identity of the preprocessing recipe, antialiasing included."""
+    gold: bool = False
+    """True for a scorer that nobody trained on."""
+
+
+@runtime_checkable
+class Reward(Protocol):
+    """A scorer of images, given their captions."""
+
+    info: RewardInfo
+
+    def score(self, images: Sequence[Image], captions: Sequence[str]) -> NDArray[np.float64]:
+        """Scores, shape (N,), higher is better; row i belongs to image i and caption i."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RewardSpec:
+    """Where a suite's reward comes from; `kind` is looked up among the reward plug-ins."""
+
+    name: str
+    kind: str
+    checkpoint: Path
+    gold: bool = False
+    title: str = ""
+    """As printed in tables."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingSpec:
+    """How a suite's images are sampled; frozen under the suite's version."""
+
+    width: int
+    height: int
+    steps: int
+    guidance_scale: float
+    shift: float
+    """Noise-schedule shift: logSNR is lowered by 2 ln(shift); 1 is none."""
+    rescale: float
+    """Guidance rescale in [0, 1] (arXiv 2305.08891); 0 is none."""
+    clip_x0: float | None
+    """Predicted x0 is clipped to +-this at each step, in latent standard deviations."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PaperRow:
+    """A figure printed in the paper; shown in a panel of its own, never compared."""
+
+    row: str
+    values: Mapping[str, float]
+
+
+@runtime_checkable
+class CaptionClassifier(Protocol):
+    """Says which facts of a caption an image gets right; apart from everything it judges."""
+
+    sha256: str
+
+    def check(self, images: Sequence[Image], captions: Sequence[str]) -> list[dict[str, bool]]:
+        """One dict an image: each fact of its caption (size, colour, ...) and "all" of them."""
+        ...
+
+
+@runtime_checkable
+class Suite(Protocol):
+    """What is measured on: versioned and frozen."""
+
+    name: str
+    version: str
+    digest: str
+    """sha256 over everything that is frozen: captions, users, attributes, weights of rewards."""
+    sampling: SamplingSpec
+    baseline: str
+    """The generator every run also generates."""
+    opponents: tuple[str, ...]
+    """Generators a win rate is reported against."""
+    upper_bounds: Mapping[str, str]
+    """Reward -> the generator trained for that reward alone."""
+    paper: tuple[PaperRow, ...]
+
+    def captions(self, split: Split) -> Sequence[Caption]:
+        """The captions of a split, in their frozen order."""
+        ...
+
+    def rewards(self) -> Sequence[RewardSpec]:
+        """The suite's rewards, gold ones included, in the order of the paper's table."""
+        ...
+
+    def classifier(self, device: str) -> CaptionClassifier | None:
+        """The held-out caption classifier, or None where the suite has none."""
+        ...
+
+    def pairs(self, split: Split) -> Path:
+        """Parquet file of preference pairs in the Pick-a-Pic v2 schema; made on first use."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadContext:
+    """What a generator's factory is told: where it will be measured and on what."""
+
+    suite: Suite
+    device: str
+
+
+class GeneratorFactory(Protocol):
+    """What an entry point of group `ppdbench.generators` names: called once, when used."""
+
+    def __call__(self, context: LoadContext) -> Generator:
+        """Load the generator.
+
+        Raises:
+            MissingPrerequisite: its weights for `context.suite` are not at hand.
+        """
+        ...
+
+
+class Events(Protocol):
+    """Who is told of progress: a terminal, a log, a test."""
+
+    def stage(self, name: str, total: int) -> None:
+        """A stage of `total` steps begins; the one before it is over."""
+        ...
+
+    def advance(self, n: int) -> None:
+        """That many steps of the current stage are done."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Something worth one line, such as a row left out and why."""
+        ...

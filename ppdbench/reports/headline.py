@@ -1,0 +1,92 @@
+"""What a run says in one sentence, and why it says nothing.
+
+"Beats" is said only where the 95% interval lies above 50% and, over the rewards of that opponent,
+Holm's p is below 0.05. Elsewhere: how figures are written (`figures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ppdbench.reports.figures import Cell, Verdict, is_number, verdict
+
+LEVEL = 0.05
+"""Holm-adjusted p-values below this count as a difference."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Headline:
+    """The run in a sentence; `withheld` where no figure may stand for it."""
+
+    text: str
+    withheld: bool
+    reason: str = ""
+
+
+def reward_names(summary: Mapping[str, Any]) -> list[str]:
+    """The rewards of a summary that are not gold, in the suite's order."""
+    known = summary.get("rewards") or {}
+    names = [name for name, info in known.items() if not info.get("gold")]
+    for cells in (summary.get("benchmarks", {}).get("rewards") or {}).values():
+        names += [name for name in cells if name not in names]
+    return names
+
+
+def reward_title(summary: Mapping[str, Any], name: str) -> str:
+    """A reward as printed in tables."""
+    return str((summary.get("rewards") or {}).get(name, {}).get("title") or name)
+
+
+def outcome(cell: Cell | None) -> Verdict:
+    """Whether the model wins (above), loses (below) or neither (open) by interval and Holm."""
+    found = verdict(cell, 0.5)
+    p = (cell or {}).get("p_holm")
+    if found in ("above", "below") and is_number(p) and p >= LEVEL:
+        return "open"
+    return found
+
+
+def headline(summary: Mapping[str, Any]) -> Headline:
+    """The sentence over the model's win rates against the baseline."""
+    model, baseline = summary["model"], summary["baseline"]
+    rewards = reward_names(summary)
+    cells: Mapping[str, Cell] = (summary["benchmarks"].get("rewards") or {}).get(baseline) or {}
+    found = {name: outcome(cells.get(name)) for name in rewards}
+    if not rewards or all(v == "undefined" for v in found.values()):
+        reasons = [str(c["reason"]) for c in cells.values() if c.get("reason")]
+        if model == baseline:
+            reasons = ["it is the baseline, and is not measured against itself"]
+        return Headline(
+            text=f"No headline for {model}",
+            withheld=True,
+            reason=reasons[0] if reasons else f"nothing was measured against {baseline}",
+        )
+
+    def of(kind: Verdict) -> list[str]:
+        return [reward_title(summary, name) for name in rewards if found[name] == kind]
+
+    said = []
+    if of("above"):
+        said.append(f"beats {baseline} on {_together(of('above'), len(rewards))}")
+    if of("below"):
+        whom = "" if said else f" to {baseline}"
+        said.append(f"loses{whom} on {_together(of('below'), len(rewards))}")
+    if of("open"):
+        whom = "it" if said else baseline
+        said.append(f"cannot be told from {whom} on {_together(of('open'), len(rewards))}")
+    if of("undefined"):
+        said.append(f"is not measured on {_together(of('undefined'), len(rewards))}")
+    return Headline(text=f"{model} {_join(said)}", withheld=False)
+
+
+def _together(titles: Sequence[str], of: int) -> str:
+    if len(titles) == of and of > 1:
+        words = {2: "both", 3: "all three", 4: "all four"}
+        return f"{words.get(of, f'all {of}')} rewards"
+    return _join(titles)
+
+
+def _join(parts: Sequence[str]) -> str:
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)

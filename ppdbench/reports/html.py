@@ -1,0 +1,152 @@
+"""report.html: one file that needs nothing else, made from a run directory alone.
+
+No request leaves the page: styles, script and images are inside, and its content security policy
+forbids the rest. All text of a run is escaped by the template. Elsewhere: what the sections say
+(`page`, `details`), their layout (`templates/report.html.j2`), the terminal's table (`tables`).
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+from ppdbench import plugins
+from ppdbench.errors import PpdbenchError
+from ppdbench.protocols import Caption, PaperRow
+from ppdbench.reports import details, page
+from ppdbench.reports.gallery import gallery
+from ppdbench.reports.headline import headline
+from ppdbench.runs.atomic import write_atomic
+
+SCHEMA_VERSION = 1
+FAILURES_SHOWN = 50
+
+
+def write_report(run_dir: Path) -> Path:
+    """Write the page of a finished run and return its path.
+
+    Args:
+        run_dir: a run's folder with summary.json; records, images, env.json and spec.json are
+            used where they are there.
+
+    Raises:
+        PpdbenchError: summary.json is missing, damaged or of another version, a record file is
+            damaged, or the page cannot be written.
+    """
+    summary = read_summary(run_dir / "summary.json")
+    captions, paper, missing = _suite(str(summary["suite"]))
+    path = run_dir / "report.html"
+    write_atomic(path, render(run_dir, summary, captions, paper, missing))
+    return path
+
+
+def render(
+    run_dir: Path,
+    summary: Mapping[str, Any],
+    captions: Sequence[Caption],
+    paper: Sequence[PaperRow],
+    missing: str = "",
+) -> str:
+    """The page's text.
+
+    Args:
+        run_dir: where the records and images are.
+        summary: the run's summary.
+        captions: the captions of the suite.
+        paper: the figures printed in the paper.
+        missing: why the suite could not be loaded, if so.
+    """
+    import jinja2
+    from markupsafe import Markup
+
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("ppdbench.reports"),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = _template("report.js")
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
+    return environment.get_template(
+        "report.html.j2"
+    ).render(
+        # Both files are ours: nothing of a run is in them.
+        style=Markup(_template("report.css")),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        script_hash=f"sha256-{digest}",
+        summary=summary,
+        headline=headline(summary),
+        tiles=page.tiles(summary),
+        means=page.means(summary),
+        comparisons=page.comparisons(summary),
+        tests=page.tests(summary),
+        matrix=page.matrix(summary),
+        gains=page.shares(summary, "gain", "ratio"),
+        gains_line=page.share_line(summary, "gain", "ratio"),
+        kept=page.shares(summary, "gold_gain", "kept"),
+        kept_line=page.share_line(summary, "gold_gain", "kept"),
+        fidelity=page.fidelity(summary),
+        paper=details.paper(paper, summary),
+        times=details.times(summary),
+        gallery=gallery(run_dir, summary, captions),
+        missing=missing,
+        generators=details.generators(summary),
+        rewards=details.rewards(summary),
+        environment=details.flat(_optional(run_dir / "env.json")),
+        spec=details.flat(_optional(run_dir / "spec.json")),
+        run_name=run_dir.resolve().name,
+        failures=(summary.get("failures") or [])[:FAILURES_SHOWN],
+        n_failures=len(summary.get("failures") or []),
+    )
+
+
+def read_summary(path: Path) -> dict[str, Any]:
+    """A run's summary.json.
+
+    Raises:
+        PpdbenchError: it is missing, damaged or of another version.
+    """
+    again = "run the same `ppdbench eval` command again; nothing is regenerated"
+    try:
+        summary = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise PpdbenchError(f"{path} is not there: the run is not finished", fix=again) from None
+    except (OSError, ValueError) as error:
+        raise PpdbenchError(f"{path} is damaged: {error}", fix=f"delete it and {again}") from None
+    version = summary.get("schema_version") if isinstance(summary, dict) else None
+    if version != SCHEMA_VERSION:
+        raise PpdbenchError(
+            f"{path} has schema_version {version!r}, this ppdbench knows {SCHEMA_VERSION}",
+            fix=f"use the ppdbench that wrote it, or delete it and {again}",
+        )
+    return dict(summary)
+
+
+def _suite(name: str) -> tuple[Sequence[Caption], Sequence[PaperRow], str]:
+    """Captions and paper rows of a suite; a run outlives its suite's plug-in."""
+    try:
+        suite = plugins.load("suites", name)()
+        return suite.captions("test"), suite.paper, ""
+    except PpdbenchError as error:
+        return [], [], error.cause
+
+
+def _optional(path: Path) -> dict[str, Any]:
+    """A JSON file that a page can do without."""
+    try:
+        found = json.loads(path.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    if not isinstance(found, dict):
+        return {}
+    return {key: value for key, value in found.items() if key != "schema_version"}
+
+
+def _template(name: str) -> str:
+    return (resources.files("ppdbench.reports") / "templates" / name).read_text("utf-8")

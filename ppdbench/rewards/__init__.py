@@ -1,0 +1,1 @@
+"""Scorers of images, found by entry point and loaded on use."""

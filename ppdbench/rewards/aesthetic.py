@@ -1,0 +1,142 @@
+"""Aesthetic score: linear layers without activations on CLIP's normalised image embedding.
+
+The paper's is LAION's `sac+logos+ava1-l14-linearMSE.pth` on OpenAI's ViT-L-14 (open_clip's
+ViT-L-14-quickgelu; plain ViT-L-14 has another activation and other scores). `shapes` has the same
+class at another width. config.json: `{"tower": "../clip", "head": "head.safetensors"}`, the tower
+being a reward folder; without "tower" the folder is its own.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import cached_property
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppdbench.errors import PpdbenchError
+from ppdbench.protocols import RewardInfo, RewardSpec
+from ppdbench.rewards.clip import clip_recipe
+from ppdbench.rewards.embedding_reward import EmbeddingReward
+from ppdbench.rewards.folder import (
+    CONFIG,
+    TowerFolder,
+    combined_hash,
+    read_config,
+    read_tower_folder,
+    require_files,
+)
+from ppdbench.rewards.open_clip_tower import read_weights
+from ppdbench.rewards.preprocess import Recipe
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+HEAD = "head.safetensors"
+
+Layer = tuple["Tensor", "Tensor"]
+"""Weight (out, in) and bias (out,), fp32."""
+
+
+class AestheticReward(EmbeddingReward):
+    """Scores in the ratings' own unit; the caption plays no part."""
+
+    def __init__(
+        self, info: RewardInfo, folder: TowerFolder, recipe: Recipe, device: str, head: Path
+    ) -> None:
+        super().__init__(info, folder, recipe, device)
+        self._head_file = head
+
+    @cached_property
+    def layers(self) -> list[Layer]:
+        """The head's layers, on the device."""
+        layers = read_head(self._head_file)
+        return [(weight.to(self.device), bias.to(self.device)) for weight, bias in layers]
+
+    def score_embeddings(self, embeddings: Tensor, captions: Sequence[str]) -> Tensor:  # noqa: ARG002
+        """Scores, (N,), of normalised embeddings (N, D)."""
+        if embeddings.shape[-1] != self.layers[0][0].shape[1]:
+            raise PpdbenchError(
+                f"{self._head_file} wants embeddings of {self.layers[0][0].shape[1]} numbers, "
+                f"its tower gives {embeddings.shape[-1]}",
+                fix=f"name the head's own tower in {self._head_file.parent / CONFIG}",
+            )
+        return apply_head(self.layers, embeddings)
+
+
+def load(spec: RewardSpec, device: str) -> AestheticReward:
+    """Name the aesthetic score of a folder; tower and head are loaded at the first score.
+
+    Raises:
+        MissingPrerequisite: files of the head or of its tower are missing; they are listed.
+        PpdbenchError: a config.json is unusable, or a file is not its manifest's.
+    """
+    owner = f"reward {spec.name!r}"
+    config = read_config(spec.checkpoint, owner=owner)
+    head = spec.checkpoint / config.get("head", HEAD)
+    require_files([head], owner=owner)
+    tower = config.get("tower", "")
+    folder = read_tower_folder((spec.checkpoint / tower).resolve(), owner=owner)
+    recipe = clip_recipe(folder)
+    # The tower's hash stands for its files; the config of the head adds only their place.
+    parts = [folder.sha256, combined_hash(spec.checkpoint, [head])]
+    info = RewardInfo(
+        name=spec.name,
+        kind=spec.kind,
+        checkpoint_sha256=_hash_of(parts),
+        preprocess=recipe.identity,
+        gold=spec.gold,
+    )
+    return AestheticReward(info, folder, recipe, device, head)
+
+
+def read_head(file: Path) -> list[Layer]:
+    """Read `layers.<n>.weight|bias` (or `<n>.weight|bias`) in order of n, as fp32.
+
+    Raises:
+        PpdbenchError: the file is damaged, or its layers do not chain down to one number.
+    """
+    state = read_weights(file)
+    names = {
+        int(found[1]): name.removesuffix("weight")
+        for name in state
+        if (found := re.fullmatch(r"(?:layers\.)?(\d+)\.weight", name))
+    }
+    try:
+        layers = [
+            (state[f"{names[n]}weight"].float(), state[f"{names[n]}bias"].float())
+            for n in sorted(names)
+        ]
+    except KeyError as error:
+        raise PpdbenchError(f"{file} lacks {error}", fix="copy the file again") from error
+    widths = [layer[0].shape for layer in layers]
+    chained = all(first[0] == then[1] for first, then in pairwise(widths))
+    if not layers or not chained or widths[-1][0] != 1:
+        raise PpdbenchError(
+            f"{file} is no aesthetic head: its layers' shapes are {[tuple(w) for w in widths]}",
+            fix="give linear layers that end in one number",
+        )
+    return layers
+
+
+def apply_head(layers: Sequence[Layer], embeddings: Tensor) -> Tensor:
+    """Run the layers on embeddings (N, D); returns (N,)."""
+    for weight, bias in layers:
+        embeddings = embeddings @ weight.T + bias
+    return embeddings.squeeze(-1)
+
+
+def fold(layers: Sequence[Layer]) -> Layer:
+    """Multiply the layers out, in fp64, into the single one they are: weight (1, D), bias (1,)."""
+    weight, bias = layers[0][0].double(), layers[0][1].double()
+    for next_weight, next_bias in layers[1:]:
+        weight = next_weight.double() @ weight
+        bias = next_weight.double() @ bias + next_bias.double()
+    return weight.float(), bias.float()
+
+
+def _hash_of(parts: Sequence[str]) -> str:
+    import hashlib
+
+    return hashlib.sha256("".join(parts).encode()).hexdigest()

@@ -1,0 +1,40 @@
+"""CLIP score: 100 times the cosine between a picture and its caption (PPD's Table 1).
+
+The paper's is open_clip ViT-H-14, laion2b_s32b_b79k; `shapes` has a small one of its own.
+"""
+
+from __future__ import annotations
+
+from ppdbench.protocols import RewardInfo, RewardSpec
+from ppdbench.rewards.embedding_reward import CosineReward
+from ppdbench.rewards.folder import TowerFolder, read_tower_folder
+from ppdbench.rewards.open_clip_tower import image_size
+from ppdbench.rewards.preprocess import OPENAI_MEAN, OPENAI_STD, ClipRecipe
+
+
+def load(spec: RewardSpec, device: str) -> CosineReward:
+    """Name the CLIP score of a folder; its model is loaded at the first score.
+
+    Raises:
+        MissingPrerequisite: files are missing; all are listed.
+        PpdbenchError: config.json is unusable, or a file is not the manifest's.
+    """
+    folder = read_tower_folder(spec.checkpoint, owner=f"reward {spec.name!r}")
+    recipe = clip_recipe(folder)
+    info = RewardInfo(
+        name=spec.name,
+        kind=spec.kind,
+        checkpoint_sha256=folder.sha256,
+        preprocess=recipe.identity,
+        gold=spec.gold,
+    )
+    return CosineReward(info, folder, recipe, device)
+
+
+def clip_recipe(folder: TowerFolder) -> ClipRecipe:
+    """CLIP's preprocessing at the model's size, with the folder's mean and std if it has any."""
+    mean, std = (
+        tuple(map(float, folder.preprocess_cfg.get(name) or default))
+        for name, default in (("mean", OPENAI_MEAN), ("std", OPENAI_STD))
+    )
+    return ClipRecipe(image_size(folder), (mean[0], mean[1], mean[2]), (std[0], std[1], std[2]))

@@ -1,0 +1,141 @@
+"""A reward's folder: its config.json, the files it needs, and the hash that stands by its scores.
+
+Nothing here loads weights or imports torch, so a run can name its scorers before it needs them.
+
+config.json is open_clip's (`{"model_cfg": ..., "preprocess_cfg": {"mean", "std"}}` or the bare
+model config) or names a registered architecture: `{"arch": "ViT-H-14", "weights": "FILE"}`.
+Paths in it are relative to the folder. Elsewhere: building the model (`open_clip_tower`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from ppdbench.errors import MissingPrerequisite, PpdbenchError
+
+CONFIG = "config.json"
+MANIFEST = "manifest.json"
+WEIGHTS = "model.safetensors"
+
+
+@dataclass(frozen=True)
+class TowerFolder:
+    """An open_clip model on disk; every file it needs is there."""
+
+    path: Path
+    weights: Path
+    arch: str | None
+    """A name registered in open_clip, or None where `model_cfg` describes the model."""
+    model_cfg: Mapping[str, Any]
+    preprocess_cfg: Mapping[str, Any]
+    merges: Path | None
+    """The tokenizer's own merges; None is CLIP's."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash over all that decides a score: config, weights, merges; checked with the manifest.
+
+        Raises:
+            PpdbenchError: a file is not the one that the folder's manifest.json lists.
+        """
+        return combined_hash(self.path, [self.path / CONFIG, self.weights, self.merges])
+
+
+def read_tower_folder(path: Path, *, owner: str) -> TowerFolder:
+    """Read a folder's config and see that its files are there.
+
+    Args:
+        path: the folder.
+        owner: whom the files belong to, for the error ("reward 'clip'").
+
+    Raises:
+        MissingPrerequisite: the folder, its config or a file that the config names is missing; all
+            missing files are listed with their paths.
+        PpdbenchError: config.json is not JSON, or describes no open_clip model.
+    """
+    config = read_config(path, owner=owner)
+    arch = config.get("arch")
+    model_cfg = config.get("model_cfg", {} if arch else config)
+    text_cfg = model_cfg.get("text_cfg", {})
+    if not arch and not {"embed_dim", "vision_cfg", "text_cfg"} <= model_cfg.keys():
+        raise PpdbenchError(
+            f"{path / CONFIG} describes no open_clip model",
+            fix="it needs embed_dim, vision_cfg and text_cfg, or arch and weights",
+        )
+    bpe = (text_cfg.get("tokenizer_kwargs") or {}).get("bpe_path")
+    weights = path / config.get("weights", WEIGHTS)
+    merges = path / bpe if bpe else None
+    require_files([weights, *([merges] if merges else [])], owner=owner)
+    return TowerFolder(path, weights, arch, model_cfg, config.get("preprocess_cfg", {}), merges)
+
+
+def read_config(path: Path, *, owner: str) -> dict[str, Any]:
+    """Read a reward folder's config.json.
+
+    Raises:
+        MissingPrerequisite: it is missing.
+        PpdbenchError: it is not a JSON object.
+    """
+    if path.is_file():
+        raise MissingPrerequisite(
+            f"the checkpoint of {owner} is a file, {path}, where a folder is expected",
+            fix=f'put it in a folder with a {CONFIG}: {{"arch": "ViT-H-14", "weights": "FILE"}}',
+        )
+    file = path / CONFIG
+    require_files([file], owner=owner)
+    try:
+        config = json.loads(file.read_text(encoding="utf-8"))
+    except (ValueError, OSError) as error:
+        raise PpdbenchError(f"{file} cannot be read: {error}", fix="write it again") from error
+    if not isinstance(config, dict):
+        raise PpdbenchError(f"{file} is not a JSON object", fix="write it again")
+    return config
+
+
+def require_files(files: Sequence[Path], *, owner: str) -> None:
+    """Raise MissingPrerequisite with the path of every file that is not there."""
+    if missing := [str(file) for file in files if not file.is_file()]:
+        raise MissingPrerequisite(
+            f"{owner} lacks {', '.join(missing)}",
+            fix="put the weights there, or reinstall ppdbench if they are those of a shipped suite",
+        )
+
+
+def combined_hash(folder: Path, files: Sequence[Path | None]) -> str:
+    """One sha256 over several files' contents, in order; each is held against manifest.json.
+
+    Raises:
+        PpdbenchError: a file's hash is not what the folder's manifest says.
+    """
+    listed = _manifest_hashes(folder)
+    total = hashlib.sha256()
+    for file in files:
+        if file is None:
+            continue
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, "sha256").hexdigest()
+        expected = listed.get(file.name) if file.parent == folder else None
+        if expected not in (None, digest):
+            raise PpdbenchError(
+                f"{file} is damaged: sha256 {digest[:12]}, its manifest says {expected[:12]}",
+                fix="copy or download the file again, or reinstall ppdbench",
+            )
+        total.update(digest.encode())
+    return total.hexdigest()
+
+
+def _manifest_hashes(folder: Path) -> Mapping[str, str]:
+    file = folder / MANIFEST
+    if not file.is_file():
+        return {}
+    try:
+        hashes = json.loads(file.read_text(encoding="utf-8")).get("sha256", {})
+    except (ValueError, OSError, AttributeError) as error:
+        raise PpdbenchError(f"{file} cannot be read: {error}", fix="write it again") from error
+    return hashes if isinstance(hashes, dict) else {WEIGHTS: str(hashes)}

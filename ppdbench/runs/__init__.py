@@ -1,0 +1,1 @@
+"""The run directory: records, seeds, fingerprints, locks, images, resume."""

@@ -1,0 +1,98 @@
+"""Win rate of one system over another on paired items: ties count half, clusters stay whole.
+
+Elsewhere: the interval (`intervals`), the test against 50% (`permutation`), several rewards at
+once (`holm`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from ppdbench.statistics.clusters import Clusters, cluster_totals
+from ppdbench.statistics.intervals import cluster_bootstrap_mean
+from ppdbench.statistics.permutation import sign_flip_test
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WinRate:
+    """A win rate in [0, 1]; what is unknown is None, and `reason` says why."""
+
+    rate: float | None
+    ci_low: float | None
+    ci_high: float | None
+    n: int
+    """Pairs compared."""
+    n_clusters: int
+    p_value: float | None
+    """Two-sided, against 50%."""
+    test: str
+    interval: str
+    """How the bounds were found."""
+    reason: str | None = None
+
+
+def win_rate(
+    scores: ArrayLike,
+    opponent_scores: ArrayLike,
+    clusters: Clusters,
+    *,
+    confidence: float = 0.95,
+    resamples: int = 10_000,
+    seed: int = 0,
+) -> WinRate:
+    """Share of paired items on which the first system scores higher; a tie is half a win.
+
+    Args:
+        scores: the first system's scores, shape (N,), finite, higher is better.
+        opponent_scores: the other's on the same items, shape (N,).
+        clusters: cluster of each item (its caption), shape (N,).
+        confidence: two-sided coverage of the interval.
+        resamples: resamples of the bootstrap, and draws of the test where it is not exact.
+        seed: seeds both.
+
+    Raises:
+        ValueError: shapes differ, or a score is not finite.
+    """
+    ours = np.asarray(scores, dtype=np.float64)
+    theirs = np.asarray(opponent_scores, dtype=np.float64)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"{ours.shape} scores against {theirs.shape}: pairs are needed")
+    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        raise ValueError("scores must be finite: leave failed items out")
+    outcomes = (ours > theirs) + 0.5 * (ours == theirs)
+    interval = cluster_bootstrap_mean(
+        outcomes,
+        clusters,
+        confidence=confidence,
+        resamples=resamples,
+        seed=seed,
+        bounds=(0.0, 1.0),
+    )
+    if interval.n == 0:
+        return WinRate(
+            rate=None,
+            ci_low=None,
+            ci_high=None,
+            n=0,
+            n_clusters=0,
+            p_value=None,
+            test="none",
+            interval="none",
+            reason="no pairs to compare",
+        )
+    rows = cluster_totals(clusters, outcomes - 0.5)
+    flips = sign_flip_test(rows[:, 0], resamples=resamples, seed=seed)
+    return WinRate(
+        rate=interval.estimate,
+        ci_low=interval.ci_low,
+        ci_high=interval.ci_high,
+        n=interval.n,
+        n_clusters=interval.n_clusters,
+        p_value=flips.p_value,
+        test=flips.test,
+        interval=interval.method,
+        reason=interval.reason,
+    )

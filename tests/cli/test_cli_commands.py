@@ -1,0 +1,238 @@
+"""Each command calls the right room with what was typed, and prints what it should where."""
+
+import json
+import os
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from ppdbench import plugins
+from ppdbench.benchmarks.evaluate import TooManyFailures
+from ppdbench.cli import app
+
+TRAINER = """
+from pathlib import Path
+import json
+
+def suite():
+    return "the suite"
+
+def train(suite, *, output, config, overrides, device, events):
+    events.stage("train", 2)
+    events.advance(2)
+    output.mkdir(parents=True)
+    told = dict(suite=suite, config=str(config), overrides=list(overrides), device=device)
+    (output / "told.json").write_text(json.dumps(told))
+    return output
+"""
+
+
+@pytest.fixture
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A trainer and a suite of someone else, registered by entry point."""
+    (tmp_path / "stranger_trainer.py").write_text(TRAINER)
+    monkeypatch.syspath_prepend(tmp_path)
+    registered = {
+        "trainers": [("mine", "stranger_trainer:train")],
+        "suites": [("world", "stranger_trainer:suite")],
+        "generators": [("painter", "never.imported:load"), ("also", "never.imported:load")],
+        "rewards": [],
+    }
+
+    def entry_points(group: str) -> list[metadata.EntryPoint]:
+        return [metadata.EntryPoint(name, value, group) for name, value in registered[group]]
+
+    monkeypatch.setattr(plugins, "entry_points", entry_points)
+
+
+@pytest.mark.usefixtures("stranger")
+def test_list_names_plugins_without_importing_them() -> None:
+    everything = CliRunner().invoke(app, ["list"])
+    assert everything.output.splitlines() == [
+        "models:",
+        "  also",
+        "  painter",
+        "suites:",
+        "  world",
+        "rewards:",
+        "trainers:",
+        "  mine",
+    ]
+    assert CliRunner().invoke(app, ["list", "models"]).output == "also\npainter\n"
+
+
+@pytest.mark.usefixtures("stranger")
+def test_train_reference_passes_on_what_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = "train-reference --method mine --suite world --config c.yaml steps=3 a.b=c --device cpu"
+    done = CliRunner().invoke(app, line.split())
+    assert done.exit_code == 0, done.output
+    folder = Path("trained") / "world" / "mine"
+    assert done.stdout == f"trained: {folder}\n"
+    assert "train: 2/2" in done.stderr
+    assert json.loads((folder / "told.json").read_text()) == {
+        "suite": "the suite",
+        "config": "c.yaml",
+        "overrides": ["steps=3", "a.b=c"],
+        "device": "cpu",
+    }
+
+
+@pytest.mark.usefixtures("stranger")
+@pytest.mark.parametrize(
+    ("line", "near"),
+    [
+        ("train-reference --method mine2 --suite world", "did you mean mine?"),
+        ("train-reference --method mine --suite wrld", "did you mean world?"),
+    ],
+)
+def test_unknown_names_exit_2_with_the_nearest(line: str, near: str) -> None:
+    done = CliRunner().invoke(app, line.split())
+    assert done.exit_code == 2
+    assert near in done.stderr
+
+
+def finished_run(folder: Path, *, newer: bool = False) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    generators = {"ppd": {"source": "fresh"}, "sft": {"source": "recorded"}}
+    summary = folder / "summary.json"
+    if newer or not summary.is_file():
+        summary.write_text(json.dumps({"generators": generators}))
+    if newer:
+        later = (folder / "report.html").stat().st_mtime + 10
+        os.utime(summary, (later, later))
+    return folder
+
+
+@pytest.fixture
+def rooms(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """The rooms behind the commands, replaced by ones that note how they were called."""
+    calls: list[Any] = []
+
+    def evaluate(models: list[str], **told: Any) -> Path:
+        sys.stdout.write("a library's banner\n")
+        told.pop("events").stage("generate", 0)
+        calls.append((models, told))
+        return finished_run(told["runs"] / "shapes" / "ppd-0123")
+
+    def write_report(folder: Path) -> Path:
+        calls.append(folder)
+        (folder / "report.html").write_text("page")
+        return folder / "report.html"
+
+    def record_entry(folder: Path, name: str, out: Path) -> Path:
+        calls.append((folder, name, out))
+        return out / name
+
+    monkeypatch.setattr("ppdbench.benchmarks.evaluate.evaluate", evaluate)
+    monkeypatch.setattr("ppdbench.reports.html.write_report", write_report)
+    monkeypatch.setattr("ppdbench.reports.tables.eval_table", lambda summary: f"table {summary}")
+    monkeypatch.setattr("ppdbench.leaderboard.recorded.record_entry", record_entry)
+    return calls
+
+
+def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None:
+    line = f"eval --model ppd --model sft --limit 5 --samples 2 --device cpu --runs {tmp_path}"
+    done = CliRunner().invoke(app, [*line.split(), "--batch-size", "8", "--fail-on-error", "0.1"])
+    assert done.exit_code == 0, done.output
+    models, told = rooms[0]
+    assert models == ["ppd", "sft"]
+    assert told == {
+        "suite": "shapes",
+        "benchmark": "rewards",
+        "runs": tmp_path,
+        "limit": 5,
+        "samples": 2,
+        "device": "cpu",
+        "batch_size": 8,
+        "fail_on_error": 0.1,
+    }
+    assert "table {" in done.stdout
+
+
+@pytest.mark.usefixtures("rooms")
+def test_eval_json_is_alone_on_standard_output(tmp_path: Path) -> None:
+    done = CliRunner().invoke(app, ["eval", "--model", "ppd", "--json", "--runs", str(tmp_path)])
+    assert json.loads(done.stdout)["generators"]["ppd"] == {"source": "fresh"}
+    assert "a library's banner" in done.stderr
+    assert "table {" in done.stderr
+
+
+def test_eval_builds_the_page_once_a_summary(rooms: list[Any], tmp_path: Path) -> None:
+    line = ["eval", "--model", "ppd", "--runs", str(tmp_path)]
+    folder = tmp_path / "shapes" / "ppd-0123"
+    CliRunner().invoke(app, line)
+    CliRunner().invoke(app, line)
+    assert rooms.count(folder) == 1
+    finished_run(folder, newer=True)
+    CliRunner().invoke(app, line)
+    assert rooms.count(folder) == 2
+
+
+def test_too_many_failures_still_show_what_there_is(
+    rooms: list[Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = finished_run(tmp_path / "run")
+
+    def evaluate(*_: Any, **__: Any) -> Path:
+        raise TooManyFailures("3 of 9 items failed", fix="mend the cause", run=folder)
+
+    monkeypatch.setattr("ppdbench.benchmarks.evaluate.evaluate", evaluate)
+    done = CliRunner().invoke(app, ["eval", "--model", "ppd", "--json"])
+    assert done.exit_code == 1
+    assert json.loads(done.stdout)["generators"]
+    assert rooms == [folder], "the page is not written"
+    assert "table {" in done.stderr
+    assert done.stderr.endswith("error: 3 of 9 items failed\n  fix: mend the cause\n")
+
+
+def test_report_rebuilds_the_page_and_measures_nothing(rooms: list[Any], tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run")
+    done = CliRunner().invoke(app, ["report", str(folder)])
+    assert done.exit_code == 0, done.output
+    assert rooms == [folder]
+    assert f"report: {folder / 'report.html'}" in done.stdout
+
+
+def test_report_of_something_else_names_the_runs_nearby(rooms: list[Any], tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "runs" / "shapes" / "ppd-0123")
+    done = CliRunner().invoke(app, ["report", str(tmp_path / "runs")])
+    assert done.exit_code == 2
+    assert f"did you mean {folder}?" in done.stderr
+    assert rooms == []
+
+
+def test_report_of_an_unfinished_run_says_how_to_finish(rooms: list[Any], tmp_path: Path) -> None:
+    (tmp_path / "spec.json").write_text("{}")
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 2
+    assert "not finished" in done.stderr
+    assert rooms == []
+
+
+@pytest.mark.usefixtures("rooms")
+def test_a_damaged_summary_is_one_line_and_a_fix(tmp_path: Path) -> None:
+    (tmp_path / "summary.json").write_text('{"generators": ')
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 1
+    assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "  fix"]
+
+
+def test_record_takes_all_that_the_run_computed(rooms: list[Any], tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run")
+    line = ["leaderboard", "record", str(folder), "--out", str(tmp_path / "rows")]
+    assert CliRunner().invoke(app, line).exit_code == 0
+    assert rooms == [(folder, "ppd", tmp_path / "rows")]
+
+
+def test_record_takes_what_is_named(rooms: list[Any], tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run")
+    line = ["leaderboard", "record", str(folder), "--out", str(tmp_path / "rows")]
+    assert CliRunner().invoke(app, [*line, "--model", "a", "--model", "b"]).exit_code == 0
+    assert [name for _, name, _ in rooms] == ["a", "b"]

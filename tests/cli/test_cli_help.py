@@ -1,0 +1,79 @@
+"""`--help` is cheap and complete, and a wrong command line exits 2 with a hint."""
+
+import json
+import subprocess
+import sys
+
+import pytest
+from typer.testing import CliRunner
+
+from ppdbench import __version__
+from ppdbench.cli import app
+
+COMMANDS = ["eval", "report", "train-reference", "list", "leaderboard"]
+HEAVY = {
+    "accelerate",
+    "diffusers",
+    "matplotlib",
+    "numpy",
+    "open_clip",
+    "pandas",
+    "pyarrow",
+    "scipy",
+    "torch",
+    "transformers",
+}
+
+
+def modules_after(arguments: list[str]) -> set[str]:
+    """Top-level modules that a fresh process holds after this command line."""
+    code = (
+        "import json, sys\n"
+        "from ppdbench.cli import main\n"
+        f"sys.argv = ['ppdbench', *{arguments!r}]\n"
+        "try:\n    main()\n"
+        "except SystemExit as done:\n    assert not done.code, done.code\n"
+        "print('\\n' + json.dumps(sorted({name.split('.')[0] for name in sys.modules})))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return set(json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], ["--version"], ["list"], *([name, "--help"] for name in COMMANDS)],
+    ids=" ".join,
+)
+def test_cheap_commands_import_nothing_heavy(arguments: list[str]) -> None:
+    assert modules_after(arguments) & HEAVY == set()
+
+
+def test_help_names_every_command() -> None:
+    text = CliRunner().invoke(app, ["--help"]).output
+    assert [name for name in COMMANDS if name not in text] == []
+
+
+def test_version() -> None:
+    done = CliRunner().invoke(app, ["--version"])
+    assert done.stdout == f"ppdbench {__version__}\n"
+    assert done.exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "hint"),
+    [
+        (["evall"], "eval"),
+        (["eval", "--modle", "ppd"], "--model"),
+        (["eval"], "--model"),
+        (["eval", "--model", "ppd", "--limit", "0"], "--limit"),
+        (["eval", "--model", "ppd", "--fail-on-error", "1.5"], "--fail-on-error"),
+        (["list", "model"], "models"),
+        (["leaderboard", "record", "somewhere"], "--out"),
+    ],
+    ids=" ".join,
+)
+def test_wrong_command_lines_exit_2_and_hint(arguments: list[str], hint: str) -> None:
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 2
+    assert hint in done.stderr
+    assert done.stdout == ""

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ppdbench.errors import PpdbenchError, UsageError
+from ppdbench.leaderboard.recorded import record_entry, recorded
+from ppdbench.runs.records import RecordWriter
+from ppdbench.runs.results import write_scorers
+from ppdbench.runs.seeds import noise_seed
+
+SCORERS = {"reward:r": "aaa", "fidelity": "fff"}
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Path:
+    """A finished run of one generator on three captions, as files."""
+    folder = tmp_path / "run"
+    spec = {
+        "schema_version": 1,
+        "suite": "toy",
+        "suite_version": "1",
+        "suite_digest": "d1",
+        "limit": None,
+        "generators": {"sft": {"revision": "r1"}},
+    }
+    about = {"version": "1", "revision": "r1", "licence": "MIT", "settings": {"steps": 4}}
+    summary = {"complete": True, "generators": {"sft": about}}
+    folder.mkdir()
+    (folder / "spec.json").write_text(json.dumps(spec))
+    (folder / "summary.json").write_text(json.dumps(summary))
+    write_scorers(folder, {key: {"identity": sha} for key, sha in SCORERS.items()})
+    with (
+        RecordWriter(folder / "generations.jsonl") as drawn,
+        RecordWriter(folder / "scores.jsonl") as scored,
+    ):
+        for caption in ("a", "b", "c"):
+            item: dict[str, Any] = {"item": f"sft/-/{caption}/0", "image": caption * 64}
+            drawn.write(
+                [
+                    {
+                        **item,
+                        "generator": "sft",
+                        "caption_id": caption,
+                        "user": None,
+                        "sample": 0,
+                        "seed": noise_seed("1", caption, 0),
+                        "status": "ok",
+                        "error": None,
+                    }
+                ]
+            )
+            scored.write(
+                [
+                    {**item, "scorer": "reward:r", "identity": "aaa", "score": 0.1 + 0.2},
+                    {**item, "scorer": "fidelity", "identity": "fff", "facts": {"all": True}},
+                ]
+            )
+    return folder
+
+
+def change(path: Path, **fields: Any) -> None:
+    path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
+
+
+def test_what_is_recorded_comes_back(run: Path, tmp_path: Path) -> None:
+    assert record_entry(run, "sft", tmp_path / "out" / "toy") == tmp_path / "out" / "toy" / "sft"
+    found = recorded("toy", "d1", SCORERS, root=tmp_path / "out")
+    assert list(found) == ["sft"]
+    entry = found["sft"]
+    assert (entry.revision, entry.licence, entry.settings) == ("r1", "MIT", {"steps": 4})
+    assert [result.caption_id for result in entry.results] == ["a", "b", "c"]
+    assert entry.results[0].scores == {"r": 0.1 + 0.2}  # to the last bit
+    assert entry.results[0].facts == {"all": True}
+    assert entry.results[0].item == "sft/-/a/0"
+    assert len(entry.sha256) == 64
+
+
+@pytest.mark.parametrize(
+    ("digest", "scorers", "reason"),
+    [
+        ("d2", SCORERS, "another version of the suite"),
+        ("d1", {**SCORERS, "reward:r": "bbb"}, "another reward:r"),
+        ("d1", {**SCORERS, "reward:new": "nnn"}, "another reward:new"),
+    ],
+)
+def test_what_is_not_comparable_is_left_out_with_a_note(
+    run: Path, tmp_path: Path, digest: str, scorers: dict[str, str], reason: str
+) -> None:
+    record_entry(run, "sft", tmp_path / "out" / "toy")
+    notes: list[str] = []
+    found = recorded("toy", digest, scorers, note=notes.append, root=tmp_path / "out")
+    assert found == {}
+    assert len(notes) == 1
+    assert reason in notes[0]
+    assert "sft" in notes[0]
+
+
+@pytest.mark.parametrize(
+    ("damage", "reason"),
+    [
+        (lambda entry: (entry / "scores.jsonl").write_text("{}\n"), "damaged"),
+        (lambda entry: (entry / "scores.jsonl").unlink(), "damaged"),
+        (lambda entry: (entry / "entry.json").write_text("{"), "damaged"),
+        (lambda entry: change(entry / "entry.json", n=4), "3 of 4 items"),
+        (lambda entry: change(entry / "entry.json", suite_version="2"), "other noise"),
+        (lambda entry: change(entry / "entry.json", schema_version=2), "schema_version 2"),
+    ],
+)
+def test_a_bad_entry_does_not_take_the_others_along(
+    run: Path, tmp_path: Path, damage: Any, reason: str
+) -> None:
+    out = tmp_path / "out"
+    damage(record_entry(run, "sft", out / "toy"))
+    change(run / "spec.json", generators={"sft2": {}})
+    about = json.loads((run / "summary.json").read_text())["generators"]["sft"]
+    change(run / "summary.json", generators={"sft2": about})
+    text = (run / "generations.jsonl").read_text()
+    (run / "generations.jsonl").write_text(text.replace('"sft"', '"sft2"'))
+    record_entry(run, "sft2", out / "toy")
+    notes: list[str] = []
+    assert list(recorded("toy", "d1", SCORERS, note=notes.append, root=out)) == ["sft2"]
+    assert len(notes) == 1
+    assert reason in notes[0]
+
+
+def test_a_suite_without_entries_has_none(tmp_path: Path) -> None:
+    assert recorded("toy", "d1", root=tmp_path) == {}
+
+
+def test_only_whole_runs_are_recorded(run: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="sfft"):
+        record_entry(run, "sfft", tmp_path)
+    change(run / "spec.json", limit=2)
+    with pytest.raises(PpdbenchError, match="does not cover"):
+        record_entry(run, "sft", tmp_path)
+    change(run / "spec.json", limit=None)
+    change(run / "summary.json", complete=False)
+    with pytest.raises(PpdbenchError, match="does not cover"):
+        record_entry(run, "sft", tmp_path)
+    (run / "summary.json").unlink()
+    with pytest.raises(PpdbenchError, match="not finished"):
+        record_entry(run, "sft", tmp_path)
+    assert not (tmp_path / "sft").exists()

@@ -1,0 +1,108 @@
+"""Atomic files, seeds, fingerprints and images."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from ppdbench.errors import MissingPrerequisite, PpdbenchError
+from ppdbench.runs.atomic import remove_leftovers, write_atomic, write_json
+from ppdbench.runs.environment import environment
+from ppdbench.runs.fingerprint import differences, fingerprint
+from ppdbench.runs.images import ImageStore
+from ppdbench.runs.seeds import noise_seed
+
+
+def test_a_refused_write_leaves_the_old_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "file"
+    write_atomic(path, "old")
+
+    def full(_: int) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(MissingPrerequisite, match="no space left"):
+        write_atomic(path, "new")
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_leftovers_of_killed_writers_go_and_nothing_else(tmp_path: Path) -> None:
+    for name in (".summary.json.99.part", "summary.json", ".lock"):
+        (tmp_path / name).touch()
+    remove_leftovers(tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "summary.json"]
+
+
+def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
+    write_json(tmp_path / "x.json", {"a": 1})
+    with pytest.raises(ValueError, match="JSON"):
+        write_json(tmp_path / "x.json", {"a": float("nan")})
+    assert json.loads((tmp_path / "x.json").read_bytes()) == {"a": 1}
+
+
+def test_seeds_are_stable_and_depend_on_each_part() -> None:
+    # Frozen: another value would draw other noise for every recorded row.
+    digest = hashlib.sha256(b"1/test-001/0").digest()
+    assert noise_seed("1", "test-001", 0) == int.from_bytes(digest[:8], "big") >> 1
+    seeds = {noise_seed(v, i, s) for v in "12" for i in ("a", "b") for s in (0, 1)}
+    assert len(seeds) == 8
+    assert all(0 <= seed < 2**63 for seed in seeds)
+
+
+def test_fingerprints_ignore_order_and_nothing_else() -> None:
+    spec = {"suite": "toy", "sampling": {"steps": 12, "guidance": 4.0}, "limit": None}
+    turned = {"limit": None, "sampling": {"guidance": 4.0, "steps": 12}, "suite": "toy"}
+    assert fingerprint(spec) == fingerprint(turned)
+    changed = {**spec, "sampling": {"steps": 13, "guidance": 4.0}}
+    assert fingerprint(changed) != fingerprint(spec)
+    assert len(fingerprint(spec)) == 12
+    assert differences(spec, changed) == ["sampling.steps"]
+    assert differences(spec, {"suite": "toy"}) == ["limit", "sampling.guidance", "sampling.steps"]
+    assert differences(spec, turned) == []
+    with pytest.raises(ValueError, match="JSON"):
+        fingerprint({"x": float("inf")})
+
+
+def test_images_come_back_pixel_for_pixel(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path / "images")
+    image = Image.effect_noise((9, 7), 80).convert("RGB")
+    sha256 = store.put(image)
+    assert hashlib.sha256(store.path(sha256).read_bytes()).hexdigest() == sha256
+    assert store.get(sha256).tobytes() == image.tobytes()
+    assert store.put(image) == sha256
+    assert len(list((tmp_path / "images").iterdir())) == 1
+    assert store.put(image.convert("RGBA")) == sha256  # stored as RGB, whatever came
+    assert not store.has("0" * 64)
+
+
+def test_a_damaged_image_is_refused_and_put_mends_it(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    image = Image.new("RGB", (4, 4), "teal")
+    sha256 = store.put(image)
+    path = store.path(sha256)
+    path.write_bytes(path.read_bytes().replace(b"IEND", b"IENE"))
+    with pytest.raises(PpdbenchError, match="corrupt") as caught:
+        store.get(sha256)
+    assert caught.value.exit_code == 1
+    assert str(path) in caught.value.cause
+    assert store.put(image) == sha256
+    assert store.get(sha256).getpixel((0, 0)) == (0, 128, 128)
+
+
+def test_the_environment_names_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("USER", "someone")
+    found = environment()
+    text = json.dumps(found)
+    assert found["libraries"]["numpy"]
+    assert found["cpu_count"] == os.cpu_count()
+    for private in ("someone", str(Path.home()), str(Path.cwd()), os.uname().nodename):
+        assert private not in text

@@ -1,0 +1,35 @@
+"""Fixtures of the trainers' tests: the tiny base on disk and loaded, and its rewards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_cascade import use_channel_rewards, write_base
+
+from trainers.stable_cascade.stage_c import Base, load_base
+
+
+@pytest.fixture(scope="session")
+def tiny_base_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def tiny_base(tiny_base_folder: Path) -> Base:
+    return load_base(tiny_base_folder)
+
+
+@pytest.fixture
+def channel_rewards(monkeypatch: pytest.MonkeyPatch) -> None:
+    use_channel_rewards(monkeypatch.setattr)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)

@@ -1,0 +1,76 @@
+"""Configurations: each shipped one loads and comes back from its own YAML; bad keys are named."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from ppdbench.errors import UsageError
+from trainers.config import CONFIGS, load_config, resolve, to_yaml
+
+SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
+PPD = CONFIGS / "shapes" / "ppd.yaml"
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_shipped_config_loads_and_round_trips(path: Path, tmp_path: Path) -> None:
+    config = load_config(path)
+    assert config.method == path.stem
+    (tmp_path / "again.yaml").write_text(to_yaml(config))
+    assert load_config(tmp_path / "again.yaml") == config
+
+
+def test_methods_share_what_must_be_equal() -> None:
+    ppd, dpo, sft = (
+        load_config(CONFIGS / "shapes" / f"{name}.yaml") for name in ("ppd", "diffusion-dpo", "sft")
+    )
+    assert ppd.adapter == dpo.adapter == sft.adapter
+    assert ppd.objective.beta == dpo.objective.beta
+    assert (ppd.steps, ppd.batch_size) == (dpo.steps, dpo.batch_size) == (sft.steps, sft.batch_size)
+    # PPD spends its steps on three rewards; the run for one of them gets a third.
+    one = load_config(CONFIGS / "shapes" / "diffusion-dpo.yaml", ["reward=clip"])
+    assert one.total_steps == round(ppd.total_steps / 3)
+    assert dpo.total_steps == ppd.total_steps
+
+
+def test_overrides_are_typed() -> None:
+    config = load_config(PPD, ["optimizer.lr=1e-4", "objective.share_noise=false", "steps=7"])
+    assert config.optimizer.lr == 1e-4
+    assert config.objective.share_noise is False
+    assert config.total_steps == 7
+
+
+@pytest.mark.parametrize(
+    ("override", "said"),
+    [
+        ("optimizer.lrr=1", "optimizer.lr"),
+        ("optimiser.lr=1", "optimizer"),
+        ("stepz=1", "steps"),
+        ("steps=many", "steps"),
+        ("steps=0", "steps"),
+        ("adapter.tokens=1", "adapter.tokens"),
+        ("steps.more=1", "steps"),
+        ("sampling.unconditional_user=nobody", "unconditional_user"),
+        ("steps", "key=value"),
+        ("reward=clip", "diffusion-dpo"),
+    ],
+)
+def test_wrong_override_is_a_usage_error(override: str, said: str) -> None:
+    with pytest.raises(UsageError, match=said):
+        load_config(PPD, [override])
+
+
+def test_wrong_files_are_usage_errors(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="cannot be read"):
+        load_config(tmp_path / "none.yaml")
+    (tmp_path / "list.yaml").write_text("- 1\n")
+    with pytest.raises(UsageError, match="mapping"):
+        load_config(tmp_path / "list.yaml")
+    (tmp_path / "torn.yaml").write_text("steps: [1\n")
+    with pytest.raises(UsageError, match="not YAML"):
+        load_config(tmp_path / "torn.yaml")
+    with pytest.raises(UsageError, match="--method ppd"):
+        resolve("sft", "shapes", PPD, [])
+    with pytest.raises(UsageError, match="no configuration is shipped"):
+        resolve("ppd", "nowhere", None, [])

@@ -1,0 +1,109 @@
+"""The latent cache: what the base encodes, winner first, made once, in parts, and by hash."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tiny_cascade import CAPTIONS, Log, TinySuite, use_channel_rewards
+
+from ppdbench.data.images import decode_image
+from ppdbench.data.pickapic import read_pairs
+from trainers import latents
+from trainers.latents import LatentCache, as_tensor, encode_pairs
+from trainers.relabel import reward_margins, trainable
+from trainers.stable_cascade.stage_c import Base
+
+
+@pytest.fixture(autouse=True)
+def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(latents, "SHARD_PAIRS", 7)
+    monkeypatch.setattr(latents, "SHARD_CAPTIONS", 2)
+
+
+def encode(
+    folder: Path, base: Base, *, limit: int | None = None, share: tuple[int, int] = (0, 1)
+) -> LatentCache:
+    pairs = TinySuite(folder).pairs("train")
+    return encode_pairs(
+        pairs, base, cache=folder / "cache", size=(32, 32), limit=limit, events=Log(), share=share
+    )
+
+
+def test_rows_are_the_bases_own_encodings(tmp_path: Path, tiny_base: Base) -> None:
+    cache = encode(tmp_path, tiny_base)
+    assert len(cache) == 24
+    assert len(list(cache.folder.glob("images-*"))) == 4
+    pairs = list(read_pairs(tmp_path / "train.parquet"))
+    rows, winner = np.array([1, 22, 8]), np.array([1, 0, 1])
+    preferred, other = cache.latents(rows, winner)
+    for index, (row, side) in enumerate(zip(rows, winner, strict=True)):
+        both = (pairs[row].image_0, pairs[row].image_1)
+        images = torch.stack([as_tensor(decode_image(data), (32, 32)) for data in both])
+        wanted = tiny_base.compressor.encode(images)
+        torch.testing.assert_close(preferred[index], wanted[side])
+        torch.testing.assert_close(other[index], wanted[1 - side])
+    assert cache.label_margin[:3].tolist() == [-1, 1, 0]
+
+
+def test_text_is_the_captions_or_the_empty_ones(tmp_path: Path, tiny_base: Base) -> None:
+    cache = encode(tmp_path, tiny_base)
+    text = cache.text(np.array([0, 5, 5]), np.array([False, False, True]))
+    wanted = tiny_base.encode_text([CAPTIONS[0], CAPTIONS[5 % 3], ""])
+    torch.testing.assert_close(text.hidden, wanted.hidden)
+    torch.testing.assert_close(text.pooled, wanted.pooled)
+
+
+def test_made_once(tmp_path: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    first = encode(tmp_path, tiny_base)
+    monkeypatch.setattr(latents, "_encode", lambda *_: pytest.fail("encoded again"))
+    again = encode(tmp_path, tiny_base)
+    rows = np.arange(24)
+    assert torch.equal(first.image_1.rows(rows), again.image_1.rows(rows))
+
+
+def test_another_base_or_limit_has_another_folder(tmp_path: Path, tiny_base: Base) -> None:
+    whole, part = encode(tmp_path, tiny_base), encode(tmp_path, tiny_base, limit=9)
+    assert (len(whole), len(part)) == (24, 9)
+    tiny_base.sha256 = "f" * 64
+    assert len({encode(tmp_path, tiny_base).folder, whole.folder, part.folder}) == 3
+
+
+def test_processes_share_the_shards(tmp_path: Path, tiny_base: Base) -> None:
+    """The second process, of two, makes every other shard; the first then makes the rest."""
+    pairs = TinySuite(tmp_path).pairs("train")
+    folder = tmp_path / "cache" / "x"
+    latents._encode_images(pairs, tiny_base, folder, (32, 32), None, Log(), (1, 2))
+    assert [file.name[7:12] for file in sorted(folder.glob("*"))] == ["00001", "00003"]
+    latents._encode_images(pairs, tiny_base, folder, (32, 32), None, Log(), (0, 2))
+    assert len(list(folder.glob("*"))) == 4
+
+
+def test_rewards_are_scored_once_and_without_gold(
+    tmp_path: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_channel_rewards(monkeypatch.setattr)
+    suite, cache = TinySuite(tmp_path), encode(tmp_path, tiny_base)
+    specs = trainable(suite)
+    assert [spec.name for spec in specs] == ["clip", "aesthetic", "hps"]
+    pairs = suite.pairs("train")
+    margins = reward_margins(specs, pairs, cache, device="cpu", events=Log())
+    for row, pair in enumerate(read_pairs(pairs)):
+        first, second = (np.asarray(decode_image(d)) for d in (pair.image_0, pair.image_1))
+        difference = second[..., 2].mean() - first[..., 2].mean()
+        assert margins["hps"][row] == pytest.approx(difference)
+    monkeypatch.setattr("trainers.relabel._score", lambda *_: pytest.fail("scored again"))
+    again = reward_margins(specs, pairs, cache, device="cpu", events=Log())
+    assert all(np.array_equal(margins[name], again[name]) for name in margins)
+
+
+def test_other_sizes_are_cropped_to_cover() -> None:
+    wide = Image.new("RGB", (60, 30), "white")
+    wide.paste("black", (0, 0, 15, 30))
+    wide.paste("black", (45, 0, 60, 30))
+    tensor = as_tensor(wide, (16, 16))
+    assert tensor.shape == (3, 16, 16)
+    assert tensor[:, :, 2:-2].min() > 0.9  # the black margins are cropped away

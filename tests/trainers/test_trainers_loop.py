@@ -1,0 +1,283 @@
+"""Whole trainings on the tiny world: what they leave, and that a killed one ends like any other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import tiny_cascade
+import torch
+from safetensors.torch import load_file
+from tiny_cascade import OVERRIDES, Log, TinySuite, at_step, run_training
+
+import trainers
+from ppdbench.errors import FingerprintMismatch, Interrupted, PpdbenchError, UsageError
+from ppdbench.runs.lock import RunLock
+from trainers import checkpoints, latents, loop, ppd, relabel, workshop
+from trainers.config import CONFIGS
+from trainers.metrics import read_metrics
+
+pytestmark = pytest.mark.usefixtures("channel_rewards")
+METHODS = ("ppd", "sft", "diffusion-dpo")
+
+
+def metrics_of(folder: Path) -> list[dict[str, Any]]:
+    """Every line without the time it took."""
+    return [
+        {key: value for key, value in row.items() if key != "seconds"}
+        for row in read_metrics(folder / "metrics.jsonl")
+    ]
+
+
+def same_outcome(one: Path, other: Path) -> bool:
+    """Adapter and metrics equal to the last bit."""
+    adapters = [(folder / "adapter.safetensors").read_bytes() for folder in (one, other)]
+    return adapters[0] == adapters[1] and metrics_of(one) == metrics_of(other)
+
+
+def run_script(*command: str | Path) -> subprocess.CompletedProcess[bytes]:
+    """Run a command that has the tiny world's script in place of "{script}"."""
+    script = Path(tiny_cascade.__file__)
+    path = [str(Path(trainers.__file__).parent.parent), str(script.parent)]
+    return subprocess.run(
+        [script if word == "{script}" else word for word in command],
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path
+) -> Callable[[str], Path]:
+    """A method's training that nobody disturbed, made once."""
+    made: dict[str, Path] = {}
+
+    def of(method: str) -> Path:
+        if method not in made:
+            with pytest.MonkeyPatch.context() as patch:
+                tiny_cascade.use_channel_rewards(patch.setattr)
+                folder = tmp_path_factory.mktemp(method) / "out"
+                made[method] = run_training(method, tiny_base_folder, folder)
+        return made[method]
+
+    return of
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_training_leaves_what_it_should(method: str, uninterrupted: Callable[[str], Path]) -> None:
+    folder = uninterrupted(method)
+    left = {path.name for path in folder.iterdir()}
+    assert left >= {
+        "adapter.safetensors", "config.yaml", "README.md", "metrics.jsonl", "loss.png",
+        "manifest.json", "trainer_state.pt", "validation",
+    }  # fmt: skip
+    assert (folder / "validation" / "step-000006.png").is_file()
+    rows = read_metrics(folder / "metrics.jsonl")
+    assert [row["step"] for row in rows] == [1, 2, 3, 4, 5, 6]
+    assert rows[0]["divergence"] == 0 < rows[-1]["divergence"]
+    tensors = load_file(folder / "adapter.safetensors")
+    assert tensors["up_blocks.1.2.attention.to_v_user.weight"].any()
+    header = checkpoints.read_header(folder)
+    assert header.method == method
+    assert header.rewards == ("clip", "aesthetic", "hps")
+    assert header.facts["left_out"]
+    manifest = json.loads((folder / "manifest.json").read_text())
+    digest = hashlib.sha256((folder / "adapter.safetensors").read_bytes()).hexdigest()
+    assert manifest["sha256"] == {"adapter.safetensors": digest}
+    assert manifest["figures"]["divergence"] > 0
+    assert f"--method {method}" in manifest["command"]
+
+
+@pytest.mark.parametrize("method", ["ppd", "diffusion-dpo"])
+def test_first_loss_is_ln2(method: str, uninterrupted: Callable[[str], Path]) -> None:
+    first = metrics_of(uninterrupted(method))[0]
+    assert first["loss"] == pytest.approx(0.6931472, abs=1e-7)
+    assert first["win_term"] == first["lose_term"] == 0
+    assert first["implicit_accuracy"] == 0.5
+
+
+def test_killed_process_resumes_bit_for_bit(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    output = tmp_path / "out"
+    killed = run_script(sys.executable, "{script}", "ppd", tiny_base_folder, output, "5")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not (output / "manifest.json").exists()
+    assert len(metrics_of(output)) == 5  # the state is of step 4: one line too many
+    run_training("ppd", tiny_base_folder, output)
+    assert same_outcome(output, uninterrupted("ppd"))
+
+
+class _Killed(BaseException):
+    """Stands for a kill at a place of our choice."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [
+        (latents, "_write_pairs", 1),
+        (latents, "_encode_captions", 1),
+        (latents, "write_json", 2),
+        (relabel, "write_atomic", 2),
+        (loop, "save_state", 1),
+        (loop, "save_state", 3),
+        (workshop, "draw_grid", 1),
+        (workshop, "save_adapter", 1),
+        (workshop, "write_json", 1),
+    ],
+    ids=lambda value: str(getattr(value, "__name__", value)),
+)
+def test_killed_anywhere_resumes_bit_for_bit(
+    module: Any,
+    name: str,
+    call: int,
+    tmp_path: Path,
+    tiny_base_folder: Path,
+    uninterrupted: Callable[[str], Path],
+) -> None:
+    calls, real = 0, getattr(module, name)
+
+    def die(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise _Killed
+        return real(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(module, name, die)
+        run_training("ppd", tiny_base_folder, tmp_path / "out")
+    run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted, match="step 3 of 6"):
+        patch.setattr(loop, "_tell", at_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        run_training("ppd", tiny_base_folder, tmp_path / "out")
+    run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
+
+
+def test_moving_average_survives_a_stop(tmp_path: Path, tiny_base_folder: Path) -> None:
+    with_average = ["optimizer.ema=0.9"]
+    run_training("ppd", tiny_base_folder, tmp_path / "whole", with_average)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(loop, "_tell", at_step(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        run_training("ppd", tiny_base_folder, tmp_path / "out", with_average)
+    run_training("ppd", tiny_base_folder, tmp_path / "out", with_average)
+    assert same_outcome(tmp_path / "whole", tmp_path / "out")
+    state = torch.load(tmp_path / "out" / "trainer_state.pt", weights_only=True)
+    name = "up_blocks.1.2.attention.to_v_user.weight"
+    kept = load_file(tmp_path / "out" / "adapter.safetensors")[name]
+    assert torch.equal(kept, state["average"][name])
+    assert not torch.equal(kept, state["adapter"][name])
+
+
+def test_finished_run_returns_at_once(
+    uninterrupted: Callable[[str], Path], tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = uninterrupted("sft")
+    monkeypatch.setattr(workshop, "fit", lambda _job: pytest.fail("trained again"))
+    before = (folder / "adapter.safetensors").stat().st_mtime_ns
+    assert run_training("sft", tiny_base_folder, folder) == folder
+    assert (folder / "adapter.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_settings_are_refused_and_named(
+    uninterrupted: Callable[[str], Path], tiny_base_folder: Path
+) -> None:
+    with pytest.raises(FingerprintMismatch, match=r"config\.objective\.beta \(0\.\d+ -> 7\.0\)"):
+        run_training("ppd", tiny_base_folder, uninterrupted("ppd"), ["objective.beta=7"])
+
+
+def test_second_process_is_told_to_wait(tmp_path: Path, tiny_base_folder: Path) -> None:
+    (tmp_path / "out").mkdir()
+    lock = RunLock(tmp_path / "out")
+    with pytest.raises(PpdbenchError, match="another process"):
+        run_training("sft", tiny_base_folder, tmp_path / "out")
+    lock.release()
+
+
+def test_accumulated_micro_batches_give_the_same_steps(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    split = run_training("ppd", tiny_base_folder, tmp_path / "out", ["micro_batch=2"])
+    # Adam's first steps go by a gradient's sign, so rounding soon shows: two are compared.
+    rows = zip(metrics_of(split), metrics_of(uninterrupted("ppd")), strict=True)
+    for parts, whole in list(rows)[:2]:
+        for name in ("loss", "win_term", "divergence", "grad_norm"):
+            assert parts[name] == pytest.approx(whole[name], rel=2e-3, abs=1e-6)
+    with pytest.raises(UsageError, match="does not divide"):
+        run_training("ppd", tiny_base_folder, tmp_path / "odd", ["micro_batch=3"])
+
+
+def test_single_reward_run_takes_its_share(tmp_path: Path, tiny_base_folder: Path) -> None:
+    folder = run_training("diffusion-dpo", tiny_base_folder, tmp_path / "out", ["reward=hps"])
+    assert len(metrics_of(folder)) == 2  # a third of six
+    header = checkpoints.read_header(folder)
+    assert header.facts["reward"] == "hps"
+    assert set(header.facts["left_out"]) == {"hps"}
+    assert header.user_vector == "null"
+
+
+@pytest.mark.parametrize("reward", ["clip-gold", "beauty"])
+def test_gold_and_unknown_rewards_are_not_trained_on(
+    reward: str, tmp_path: Path, tiny_base_folder: Path
+) -> None:
+    with pytest.raises(UsageError, match=reward):
+        run_training("diffusion-dpo", tiny_base_folder, tmp_path / "out", [f"reward={reward}"])
+
+
+def test_learns_the_users_apart(tmp_path: Path, tiny_base_folder: Path) -> None:
+    """Forty steps on the rewards' labels: implicit accuracy leaves one half behind."""
+    log = Log()
+    ppd.train(
+        TinySuite(tmp_path),
+        output=tmp_path / "out",
+        config=CONFIGS / "shapes" / "ppd.yaml",
+        overrides=[
+            *OVERRIDES,
+            f"base={tiny_base_folder}",
+            "steps=40",
+            "batch_size=24",
+            "log_every=20",
+            "optimizer.lr=3e-3",
+            "objective.user_dropout=0",
+            "validation.captions=0",
+        ],
+        device="cpu",
+        events=log,
+    )
+    rows = metrics_of(tmp_path / "out")
+    last = [row["implicit_accuracy"] for row in rows[-10:]]
+    assert sum(last) / len(last) > 0.6
+    assert set(rows[-1]["implicit_accuracy_by_user"]) == {"clip", "aesthetic", "hps"}
+    assert any("step 20/40" in note and "min left" in note for note in log.notes)
+
+
+@pytest.mark.slow
+def test_two_processes_take_the_same_steps(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    output = tmp_path / "out"
+    launch = (sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=2")
+    done = run_script(*launch, "{script}", "ppd", tiny_base_folder, output, "never")
+    assert done.returncode == 0, done.stderr.decode()
+    rows = zip(metrics_of(output), metrics_of(uninterrupted("ppd")), strict=True)
+    for two, one in list(rows)[:2]:
+        for name in ("loss", "implicit_accuracy", "win_term", "divergence", "grad_norm"):
+            assert two[name] == pytest.approx(one[name], rel=2e-3, abs=1e-6)

@@ -1,0 +1,178 @@
+"""What a run leaves: the adapter, one safetensors file by block path, and the state to go on from.
+
+`adapter.safetensors` says in its header which base it belongs to and what its user vector means;
+`load_adapter` refuses another base and any missing or unknown tensor. `trainer_state.pt` is for
+going on with a killed run and nothing else; both are written whole or not at all.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ppdbench.errors import FingerprintMismatch, MissingPrerequisite
+from ppdbench.runs.atomic import write_atomic
+from trainers.stable_cascade.stage_c import Base
+from trainers.stable_cascade.user_attention import (
+    AdapterShape,
+    UnconditionalUser,
+    UserAdapter,
+    new_adapter,
+)
+
+ADAPTER_FILE = "adapter.safetensors"
+STATE_FILE = "trainer_state.pt"
+FORMAT_VERSION = 1
+HEADER_KEY = "adapter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AdapterHeader:
+    """What an adapter's file says of itself."""
+
+    method: str
+    base_sha256: str
+    shape: AdapterShape
+    width: int
+    """Channels of the base's widest attention block."""
+    user_vector: Literal["reward_weights", "null"]
+    """What the user vector is: weights of `rewards`; or null, where only zeros were trained."""
+    rewards: tuple[str, ...]
+    """The rewards whose weights the user vector holds, in order."""
+    unconditional_user: UnconditionalUser
+    """Who the empty-caption half of guidance is drawn for."""
+    facts: Mapping[str, Any]
+    """Training facts worth printing: steps, seed, beta_eff, ..."""
+
+
+def save_adapter(folder: Path, tensors: Mapping[str, Tensor], header: AdapterHeader) -> None:
+    """Write adapter.safetensors; `tensors` as `UserAdapter.tensors` gives them."""
+    description = {"format_version": FORMAT_VERSION} | asdict(header)
+    # One entry, because safetensors writes several in no fixed order: equal adapters, equal files.
+    metadata = {HEADER_KEY: json.dumps(description, sort_keys=True)}
+    plain = {name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}
+    write_atomic(folder / ADAPTER_FILE, save(plain, metadata=metadata))
+
+
+def read_header(folder: Path) -> AdapterHeader:
+    """The header of a folder's adapter, without its tensors.
+
+    Raises:
+        MissingPrerequisite: no adapter there, not readable, or of a later format.
+    """
+    path = folder / ADAPTER_FILE
+    try:
+        with safe_open(path, framework="pt") as opened:
+            metadata = opened.metadata() or {}
+    except (OSError, SafetensorError) as error:
+        raise MissingPrerequisite(f"no adapter can be read from {path}", fix=_TRAIN) from error
+    try:
+        description = json.loads(metadata[HEADER_KEY])
+        version = description.pop("format_version")
+    except (KeyError, ValueError) as error:
+        raise MissingPrerequisite(f"{path} has no header of an adapter", fix=_TRAIN) from error
+    if version != FORMAT_VERSION:
+        raise MissingPrerequisite(
+            f"{path} has format version {version}, this ppdbench reads {FORMAT_VERSION}", fix=_TRAIN
+        )
+    description["shape"] = AdapterShape(**description["shape"])
+    description["rewards"] = tuple(description["rewards"])
+    return AdapterHeader(**description)
+
+
+def load_adapter(folder: Path, base: Base) -> UserAdapter:
+    """The adapter of a folder, attached to `base` and off; frozen, in eval mode.
+
+    Raises:
+        MissingPrerequisite: no adapter there, it belongs to another base, or its tensors are not
+            exactly those the base's blocks need.
+    """
+    header = read_header(folder)
+    path = folder / ADAPTER_FILE
+    if header.base_sha256 != base.sha256:
+        raise MissingPrerequisite(
+            f"{path} was trained on another base (sha256 {header.base_sha256[:12]}, "
+            f"this one is {base.sha256[:12]})",
+            fix="load the base it was trained on, or train it anew with ppdbench train-reference",
+        )
+    adapter = new_adapter(base.unet, header.shape, seed=0)
+    try:
+        with safe_open(path, framework="pt") as opened:
+            adapter.load_tensors({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+    except KeyError as error:
+        raise MissingPrerequisite(
+            f"{path} does not fit the base: missing or unknown tensors {error.args[0]}", fix=_TRAIN
+        ) from error
+    except (ValueError, SafetensorError) as error:
+        reason = str(error).splitlines()[-1].strip()
+        raise MissingPrerequisite(f"{path} does not fit the base: {reason}", fix=_TRAIN) from error
+    return adapter.requires_grad_(False).eval().to(base.device)
+
+
+def save_state(folder: Path, state: Mapping[str, Any]) -> None:
+    """Write trainer_state.pt: tensors, numbers and strings in dicts and lists."""
+    buffer = io.BytesIO()
+    torch.save(dict(state), buffer)
+    write_atomic(folder / STATE_FILE, buffer.getvalue())
+
+
+def load_state(
+    folder: Path, identity: Mapping[str, Any], *, tolerate: Sequence[str] = ()
+) -> dict[str, Any] | None:
+    """The state of a run to go on with; None where there is none.
+
+    Args:
+        folder: the run's output.
+        identity: what the state must have been made with, as the state's "identity" has it;
+            nested dicts are compared by dotted key.
+        tolerate: dotted keys that may differ.
+
+    Raises:
+        FingerprintMismatch: it was made with other settings; they are named.
+        MissingPrerequisite: the file cannot be read.
+    """
+    path = folder / STATE_FILE
+    if not path.is_file():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+    except Exception as error:  # whatever the unpickler stumbles over
+        raise MissingPrerequisite(
+            f"{path} cannot be read: {str(error).partition('.')[0]}",
+            fix=f"delete {path.name}; the run then starts anew",
+        ) from error
+    then, now = _flat(state["identity"]), _flat(identity)
+    differing = sorted(
+        key
+        for key in then.keys() | now.keys()
+        if key not in tolerate and then.get(key) != now.get(key)
+    )
+    if differing:
+        changes = ", ".join(f"{key} ({then.get(key)} -> {now.get(key)})" for key in differing)
+        raise FingerprintMismatch(
+            f"{folder} holds a run with other settings: {changes}",
+            fix="give another folder with --output, or delete this one",
+        )
+    return state
+
+
+def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in nested.items():
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{prefix}{key}.")
+        else:
+            flat[f"{prefix}{key}"] = value
+    return flat
+
+
+_TRAIN = "reinstall ppdbench, or train the adapter with ppdbench train-reference"

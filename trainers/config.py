@@ -1,0 +1,278 @@
+"""Training configurations: YAML to frozen dataclasses, `a.b=c` overrides, unknown keys refused.
+
+What a run used is saved whole beside its adapter as `config.yaml`, and loads again.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_type_hints
+
+import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
+
+from ppdbench.errors import UsageError
+from trainers.objectives import LossWeight, Reduction
+from trainers.stable_cascade.user_attention import UnconditionalUser
+
+CONFIGS = Path(__file__).parent / "configs"
+
+Share = Annotated[float, Field(ge=0, lt=1)]
+Positive = Annotated[int, Field(gt=0)]
+_settings = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class AdapterConfig:
+    """The added layers (`stable_cascade/user_attention.py`)."""
+
+    user_dim: Positive = 3
+    """Length of the user vector: as many as the suite has rewards."""
+    tokens: Annotated[int, Field(ge=2)] = 4
+    """User tokens; one alone would leave K' without a gradient."""
+    token_dim: Positive = 64
+    scale: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class DataConfig:
+    """Which pairs are learnt from."""
+
+    margin_quantile: Share = 0.0
+    """Pairs whose reward margin is below this quantile of its reward's margins are left out."""
+    caption_dropout: Share = 0.0
+    limit: Positive | None = None
+    """The first so many pairs only; for trying things out."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class ObjectiveConfig:
+    """The loss (`objectives.py`)."""
+
+    beta: Annotated[float, Field(gt=0)] = 0.5
+    """The paper's beta."""
+    timestep_scale: Annotated[float, Field(gt=0)] = 1000.0
+    """The number of timesteps that the paper's loss has beside beta: beta_eff = beta * this."""
+    reduction: Reduction = "mean"
+    """Whether beta is meant for errors that are means or sums over a latent."""
+    share_noise: bool = True
+    """One noise for winner and loser (published practice), or two (PPD Eq. 6)."""
+    loss_weight: LossWeight = "constant"
+    user_dropout: Share = 0.0
+    """Share of draws in which the null user stands in for the user."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class TimestepConfig:
+    """How timesteps are drawn, 1 = noise."""
+
+    distribution: Literal["uniform", "logit-normal"] = "uniform"
+    mean: float = 0.0
+    std: Annotated[float, Field(gt=0)] = 1.0
+    stratified: bool = True
+    """One timestep in each of batch_size equal slices of probability: less noise, same mean."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class OptimizerConfig:
+    """AdamW, warm-up, then a constant or cosine learning rate."""
+
+    lr: Annotated[float, Field(gt=0)] = 3e-4
+    betas: tuple[float, float] = (0.9, 0.999)
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    warmup: Annotated[int, Field(ge=0)] = 20
+    schedule: Literal["constant", "cosine"] = "cosine"
+    final_lr: Share = 0.1
+    """The cosine's end, as a share of lr."""
+    grad_clip: Annotated[float, Field(gt=0)] | None = 1.0
+    ema: Share | None = None
+    """Decay of the adapter's moving average, which is then what is saved and drawn with."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class SamplingConfig:
+    """What sampling needs to know beside the suite's own settings; saved with the adapter."""
+
+    unconditional_user: UnconditionalUser = "null-user"
+    """Who the empty-caption half of guidance is drawn for: the null user, the user, or nobody,
+    by the base with the adapter off."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class ValidationConfig:
+    """Pictures on validation captions, base beside every user, and figures on validation pairs."""
+
+    every: Annotated[int, Field(ge=0)] = 0
+    """Steps between two grids; 0 draws one at the end only."""
+    captions: Annotated[int, Field(ge=0)] = 6
+    """Rows of the grid; 0 draws none."""
+    pairs: Annotated[int, Field(ge=0)] = 512
+    """Pairs of the validation split on which the trained adapter is measured; 0 measures none."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class TrainConfig:
+    """One training run, whole."""
+
+    method: Literal["ppd", "sft", "diffusion-dpo"]
+    seed: Annotated[int, Field(ge=0)] = 0
+    steps: Positive
+    batch_size: Positive
+    """Pairs a step (images, for sft), over all processes."""
+    micro_batch: Positive | None = None
+    """Pairs a forward on one process; the rest of the batch is accumulated. None: all at once."""
+    base: Path | None = None
+    """Folder of the base model; None is the one shipped for the suite."""
+    reward: str | None = None
+    """diffusion-dpo only: relabel by this reward, instead of the population's labels."""
+    reward_share: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """With `reward`, the share of `steps` taken: as many pairs of it as PPD sees of it."""
+    adapter: AdapterConfig = Field(default_factory=AdapterConfig)
+    data: DataConfig = Field(default_factory=DataConfig)
+    objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
+    timesteps: TimestepConfig = Field(default_factory=TimestepConfig)
+    optimizer: OptimizerConfig = Field(default_factory=OptimizerConfig)
+    sampling: SamplingConfig = Field(default_factory=SamplingConfig)
+    validation: ValidationConfig = Field(default_factory=ValidationConfig)
+    precision: Literal["float32", "bfloat16"] = "float32"
+    gradient_checkpointing: bool = False
+    checkpoint_every: Positive = 50
+    log_every: Positive = 50
+    tracker: Literal["tensorboard", "wandb"] | None = None
+    """Sends the metrics there too, through accelerate; metrics.jsonl is always written."""
+
+    @property
+    def total_steps(self) -> int:
+        """Steps really taken: `steps`, or its `reward_share` in a run for one reward."""
+        return self.steps if self.reward is None else max(1, round(self.steps * self.reward_share))
+
+
+def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
+    """Read a YAML file and lay overrides such as `optimizer.lr=1e-4` over it.
+
+    Raises:
+        UsageError: no such file, not YAML, an unknown key (the nearest ones are named), a value
+            of the wrong kind.
+    """
+    try:
+        loaded = yaml.safe_load(path.read_text())
+    except OSError as error:
+        raise UsageError(
+            f"the configuration {path} cannot be read: {error.strerror or error}",
+            fix="give an existing YAML file with --config FILE",
+        ) from error
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{path} is not YAML: {reason}", fix="correct that line") from error
+    if not isinstance(loaded, dict):
+        raise UsageError(f"{path} is not a mapping of keys to values", fix="see trainers/configs")
+    for override in overrides:
+        _override(loaded, override)
+    return parse_config(loaded, source=str(path))
+
+
+def parse_config(loaded: Mapping[str, Any], *, source: str) -> TrainConfig:
+    """Check a mapping and make the dataclass of it; `source` names it in errors."""
+    known = dict(_keys(TrainConfig))
+    for key in _given(loaded, known):
+        if key not in known:
+            raise _unknown(key, known, source)
+    try:
+        config = TypeAdapter(TrainConfig).validate_python(loaded)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise UsageError(
+            f"{source}: {where}: {first['msg']}", fix=f"give {where} another value"
+        ) from error
+    if config.reward is not None and config.method != "diffusion-dpo":
+        raise UsageError(
+            f"{source}: reward is for diffusion-dpo only, the method is {config.method}",
+            fix="leave reward out, or give --method diffusion-dpo",
+        )
+    return config
+
+
+def resolve(method: str, suite: str, path: Path | None, overrides: Sequence[str]) -> TrainConfig:
+    """The configuration of a command: the file given or the suite's own, with overrides.
+
+    Raises:
+        UsageError: as `load_config`; none is shipped for the suite; it is another method's.
+    """
+    if path is None:
+        path = CONFIGS / suite / f"{method}.yaml"
+        if not path.is_file():
+            raise UsageError(
+                f"no configuration is shipped for {method} on {suite}", fix="give --config FILE"
+            )
+    config = load_config(path, overrides)
+    if config.method != method:
+        raise UsageError(
+            f"{path} is a configuration of {config.method}, not of {method}",
+            fix=f"give --method {config.method}, or another file",
+        )
+    return config
+
+
+def as_mapping(config: TrainConfig) -> dict[str, Any]:
+    """Plain nested values of a configuration, as YAML and JSON know them."""
+    plain = asdict(config)
+    plain["base"] = None if config.base is None else str(config.base)
+    plain["optimizer"]["betas"] = list(config.optimizer.betas)
+    return plain
+
+
+def to_yaml(config: TrainConfig) -> str:
+    """The configuration as YAML that `load_config` reads back."""
+    return yaml.safe_dump(as_mapping(config), sort_keys=False)
+
+
+def _keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Dotted keys of a config dataclass; a section's own key maps to its class."""
+    hints = get_type_hints(kind)
+    for field in fields(kind):
+        name, hint = f"{prefix}{field.name}", hints[field.name]
+        if is_dataclass(hint):
+            yield name, hint
+            yield from _keys(hint, f"{name}.")
+        else:
+            yield name, None
+
+
+def _unknown(key: str, known: Mapping[str, Any], source: str) -> UsageError:
+    near = difflib.get_close_matches(key, known, n=3, cutoff=0.6)
+    hint = f"did you mean {' or '.join(near)}? " if near else ""
+    section = key.rpartition(".")[0]
+    beside = [name for name in known if name.rpartition(".")[0] == section]
+    place = f"in {section}" if section else "at the top"
+    return UsageError(
+        f"{source}: unknown key {key}", fix=f"{hint}known {place}: {', '.join(beside)}"
+    )
+
+
+def _given(loaded: Mapping[str, Any], known: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
+    for key, value in loaded.items():
+        name = f"{prefix}{key}"
+        yield name
+        if known.get(name) is not None and isinstance(value, dict):
+            yield from _given(value, known, f"{name}.")
+
+
+def _override(loaded: dict[str, Any], text: str) -> None:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise UsageError(f"{text!r} is no override", fix="write key=value, as in optimizer.lr=1e-4")
+    *sections, last = key.split(".")
+    place = loaded
+    for section in sections:
+        place = place.setdefault(section, {})
+        if not isinstance(place, dict):
+            raise UsageError(f"{key}: {section} holds a value, no keys", fix="see trainers/configs")
+    try:
+        place[last] = yaml.safe_load(value)
+    except yaml.YAMLError as error:
+        raise UsageError(f"the value of {text!r} is not YAML", fix="quote it") from error

@@ -1,0 +1,283 @@
+"""Pairs and captions encoded once: a cache of latents and text conditioning beside the outputs.
+
+A folder a pair file and base, both by hash, of memory-mapped safetensors shards, each written
+whole or not at all; a killed encoding goes on at its next shard::
+
+    <cache>/<pairs sha256[:16]>-<base sha256[:16]>[-<limit>]/
+      index.json                     counts, hashes; written last: with it the cache is complete
+      captions.json                  the distinct captions
+      pairs.safetensors              per pair: labels, row of its caption
+      images-00000.safetensors ...   latents of image 0 and image 1
+      captions-00000.safetensors ... text conditioning; the last row is the empty caption
+      reward-<name>-<identity>-00000.safetensors ...   scores (`relabel.py`)
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save
+from torch import Tensor
+
+from ppdbench.data.images import decode_image
+from ppdbench.data.pickapic import PreferencePair, count_rows, read_batches
+from ppdbench.runs.atomic import write_atomic, write_json
+from trainers.progress import Events
+from trainers.stable_cascade.stage_c import Base, TextConditioning
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+SCHEMA_VERSION = 1
+SHARD_PAIRS = 1024
+SHARD_CAPTIONS = 4096
+ENCODE_ROWS = 128
+"""Images a forward of the compressor."""
+
+
+class ShardedTensor:
+    """One tensor in equal shards on disk, memory-mapped; rows are gathered by index."""
+
+    def __init__(self, files: Sequence[Path], name: str, shard_rows: int) -> None:
+        self._shards = []
+        for file in files:
+            with safe_open(file, framework="pt") as opened:
+                self._shards.append(opened.get_tensor(name))
+        self._shard_rows = shard_rows
+
+    def __len__(self) -> int:
+        return sum(len(shard) for shard in self._shards)
+
+    def rows(self, indices: NDArray[np.int64]) -> Tensor:
+        """The rows at `indices` (B,), a tensor (B, ...) of its own."""
+        where = [divmod(int(index), self._shard_rows) for index in indices]
+        return torch.stack([self._shards[shard][row] for shard, row in where])
+
+
+@dataclass(frozen=True, slots=True)
+class LatentCache:
+    """The encoded pairs of one file for one base."""
+
+    folder: Path
+    pairs_sha256: str
+    limit: int | None
+    captions: tuple[str, ...]
+    """The distinct captions, in order of first use."""
+    label_margin: NDArray[np.float64]
+    """(N,) label of image 1 less label of image 0, as the file has them."""
+    caption: NDArray[np.int64]
+    """(N,) row of the pair's caption."""
+    image_0: ShardedTensor
+    """(N, C, H, W) latents."""
+    image_1: ShardedTensor
+    hidden: ShardedTensor
+    """(captions + 1, L, c) text conditioning; the last row is the empty caption's."""
+    pooled: ShardedTensor
+    """(captions + 1, 1, c)."""
+
+    def __len__(self) -> int:
+        return len(self.caption)
+
+    @property
+    def latent_shape(self) -> tuple[int, ...]:
+        """Channels, height and width of one latent."""
+        return tuple(self.image_0.rows(np.zeros(1, np.int64)).shape[1:])
+
+    def latents(self, pairs: NDArray[np.int64], winner: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
+        """Latents (B, C, H, W) of the preferred and of the other image of each pair."""
+        first, second = self.image_0.rows(pairs), self.image_1.rows(pairs)
+        preferred = torch.from_numpy(winner == 1)[:, None, None, None]
+        return torch.where(preferred, second, first), torch.where(preferred, first, second)
+
+    def text(self, pairs: NDArray[np.int64], drop: NDArray[np.bool_]) -> TextConditioning:
+        """Conditioning on each pair's caption, or on the empty one where `drop`."""
+        rows = np.where(drop, len(self.captions), self.caption[pairs])
+        return TextConditioning(self.hidden.rows(rows), self.pooled.rows(rows))
+
+
+def encode_pairs(
+    pairs: Path,
+    base: Base,
+    *,
+    cache: Path,
+    size: tuple[int, int],
+    limit: int | None,
+    events: Events,
+    share: tuple[int, int] = (0, 1),
+    wait: Callable[[], None] = lambda: None,
+) -> LatentCache:
+    """The encoded pairs of a Parquet file, from the cache or made now.
+
+    Args:
+        pairs: Parquet file or folder in the Pick-a-Pic v2 schema.
+        base: its compressor and text encoder.
+        cache: folder that holds caches.
+        size: width and height the compressor is fed with; other images are cropped and resized.
+        limit: the first so many pairs only; None is all.
+        events: told of the progress.
+        share: (rank, world): encode each world-th shard only.
+        wait: called where all processes must have come before one goes on.
+    """
+    rank, world = share
+    digest = file_sha256(pairs)
+    name = f"{digest[:16]}-{base.sha256[:16]}" + (f"-{limit}" if limit else "")
+    folder = cache / name
+    if not (folder / "index.json").is_file():
+        _encode_images(pairs, base, folder, size, limit, events, share)
+        wait()
+        if rank == 0:
+            _write_pairs(pairs, folder, limit)
+        wait()
+        captions = tuple(json.loads((folder / "captions.json").read_text()))
+        _encode_captions(captions, base, folder, events, share)
+        wait()
+        if rank == 0:
+            index = {
+                "schema_version": SCHEMA_VERSION,
+                "pairs_sha256": digest,
+                "base_sha256": base.sha256,
+                "limit": limit,
+                "size": list(size),
+                "world": world,
+            }
+            write_json(folder / "index.json", index)
+        wait()
+    return _open(folder, digest, limit)
+
+
+def batches(pairs: Path, limit: int | None) -> Iterator[tuple[int, list[PreferencePair]]]:
+    """The pairs of a file in shards of `SHARD_PAIRS`, each with its number."""
+    left = limit
+    for number, batch in enumerate(read_batches(pairs, SHARD_PAIRS)):
+        if left is not None:
+            batch, left = batch[:left], left - len(batch[:left])
+        if batch:
+            yield number, batch
+        if left == 0:
+            return
+
+
+def shard_count(pairs: Path, limit: int | None) -> int:
+    """How many shards `batches` gives at most (rows that cannot be used are not known yet)."""
+    rows = count_rows(pairs)
+    return -(-(rows if limit is None else min(rows, limit)) // SHARD_PAIRS)
+
+
+def file_sha256(path: Path) -> str:
+    """Hash of a file's bytes, or of the hashes of a folder's Parquet files in order of names."""
+    if path.is_dir():
+        files = sorted(path.glob("*.parquet"))
+        return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
+    with path.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def as_tensor(image: Image, size: tuple[int, int]) -> Tensor:
+    """An RGB image as (3, H, W) in [0, 1]; another size is resized to cover, then cropped."""
+    width, height = size
+    if image.size != size:
+        from PIL import ImageOps
+        from PIL.Image import Resampling
+
+        image = ImageOps.fit(image, (width, height), Resampling.BICUBIC)
+    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
+
+
+def _encode_images(
+    pairs: Path,
+    base: Base,
+    folder: Path,
+    size: tuple[int, int],
+    limit: int | None,
+    events: Events,
+    share: tuple[int, int],
+) -> None:
+    rank, world = share
+    events.stage("encode pairs", shard_count(pairs, limit))
+    for number, batch in batches(pairs, limit):
+        file = folder / f"images-{number:05}.safetensors"
+        if number % world == rank and not file.is_file():
+            sides = {
+                "image_0": [pair.image_0 for pair in batch],
+                "image_1": [pair.image_1 for pair in batch],
+            }
+            encoded = {name: _encode(images, base, size) for name, images in sides.items()}
+            write_atomic(file, save(encoded))
+        events.advance(1)
+
+
+def _encode(images: Sequence[bytes], base: Base, size: tuple[int, int]) -> Tensor:
+    parts = []
+    for start in range(0, len(images), ENCODE_ROWS):
+        block = [
+            as_tensor(decode_image(data), size) for data in images[start : start + ENCODE_ROWS]
+        ]
+        parts.append(base.compressor.encode(torch.stack(block).to(base.device)).cpu())
+    return torch.cat(parts).contiguous()
+
+
+def _write_pairs(pairs: Path, folder: Path, limit: int | None) -> None:
+    row_of: dict[str, int] = {}
+    margins: list[float] = []
+    rows: list[int] = []
+    for _, batch in batches(pairs, limit):
+        for pair in batch:
+            margins.append(pair.label_1 - pair.label_0)
+            rows.append(row_of.setdefault(pair.caption, len(row_of)))
+    write_json(folder / "captions.json", list(row_of))
+    tensors = {
+        "label_margin": torch.tensor(margins, dtype=torch.float64),
+        "caption": torch.tensor(rows, dtype=torch.int64),
+    }
+    write_atomic(folder / "pairs.safetensors", save(tensors))
+
+
+def _encode_captions(
+    captions: Sequence[str], base: Base, folder: Path, events: Events, share: tuple[int, int]
+) -> None:
+    rank, world = share
+    texts = [*captions, ""]
+    starts = range(0, len(texts), SHARD_CAPTIONS)
+    events.stage("encode captions", len(starts))
+    for number, start in enumerate(starts):
+        file = folder / f"captions-{number:05}.safetensors"
+        if number % world == rank and not file.is_file():
+            block = texts[start : start + SHARD_CAPTIONS]
+            parts = [
+                base.encode_text(block[at : at + ENCODE_ROWS])
+                for at in range(0, len(block), ENCODE_ROWS)
+            ]
+            encoded = {
+                "hidden": torch.cat([part.hidden.cpu() for part in parts]).contiguous(),
+                "pooled": torch.cat([part.pooled.cpu() for part in parts]).contiguous(),
+            }
+            write_atomic(file, save(encoded))
+        events.advance(1)
+
+
+def _open(folder: Path, digest: str, limit: int | None) -> LatentCache:
+    with safe_open(folder / "pairs.safetensors", framework="pt") as opened:
+        margin, caption = opened.get_tensor("label_margin"), opened.get_tensor("caption")
+    images = sorted(folder.glob("images-*.safetensors"))
+    texts = sorted(folder.glob("captions-*.safetensors"))
+    return LatentCache(
+        folder=folder,
+        pairs_sha256=digest,
+        limit=limit,
+        captions=tuple(json.loads((folder / "captions.json").read_text())),
+        label_margin=margin.numpy(),
+        caption=caption.numpy(),
+        image_0=ShardedTensor(images, "image_0", SHARD_PAIRS),
+        image_1=ShardedTensor(images, "image_1", SHARD_PAIRS),
+        hidden=ShardedTensor(texts, "hidden", SHARD_CAPTIONS),
+        pooled=ShardedTensor(texts, "pooled", SHARD_CAPTIONS),
+    )

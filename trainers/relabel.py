@@ -1,0 +1,112 @@
+"""Pairs relabelled by rewards: each pair's two images scored once and kept in the latent cache.
+
+Only a suite's trainable rewards are used; a gold one is never even loaded here.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors import safe_open
+from safetensors.torch import save
+
+from ppdbench.data.images import decode_image
+from ppdbench.data.pickapic import PreferencePair
+from ppdbench.errors import unknown_name
+from ppdbench.protocols import Reward, RewardSpec, Suite
+from ppdbench.rewards.engine import score_images
+from ppdbench.runs.atomic import write_atomic
+from trainers.latents import LatentCache, batches, shard_count
+from trainers.progress import Events
+
+
+def trainable(suite: Suite) -> list[RewardSpec]:
+    """The suite's rewards without the gold ones, in the suite's order."""
+    return [spec for spec in suite.rewards() if not spec.gold]
+
+
+def reward_margins(
+    specs: Sequence[RewardSpec],
+    pairs: Path,
+    cache: LatentCache,
+    *,
+    device: str,
+    events: Events,
+    load: Callable[[RewardSpec, str], Reward] | None = None,
+    share: tuple[int, int] = (0, 1),
+    wait: Callable[[], None] = lambda: None,
+) -> dict[str, NDArray[np.float64]]:
+    """Name -> (N,) score of image 1 less score of image 0, for each reward, cached by identity.
+
+    `load` replaces the entry points of the rewards' kinds; `share` and `wait` are those of
+    `latents.encode_pairs`.
+    """
+    rewards = {spec.name: (load or load_reward)(spec, device) for spec in specs}
+    rank, world = share
+    shards = shard_count(pairs, cache.limit)
+    events.stage("score pairs", shards)
+    for number, batch in batches(pairs, cache.limit):
+        if number % world == rank:
+            missing = {
+                file: reward
+                for reward in rewards.values()
+                if not (file := _file(cache, reward, number)).is_file()
+            }
+            if missing:
+                for file, scores in _score(batch, missing).items():
+                    write_atomic(file, save({"scores": torch.from_numpy(scores)}))
+        events.advance(1)
+    wait()
+    return {name: _read(cache, reward) for name, reward in rewards.items()}
+
+
+def load_reward(spec: RewardSpec, device: str) -> Reward:
+    """The reward that a suite's spec describes, by the entry point of its kind.
+
+    Raises:
+        UsageError: no reward plug-in has that kind.
+        MissingPrerequisite: its files are not there.
+    """
+    entries = metadata.entry_points(group="ppdbench.rewards")
+    if spec.kind not in entries.names:
+        raise unknown_name("reward", spec.kind, entries.names)
+    reward: Reward = entries[spec.kind].load()(spec, device)
+    return reward
+
+
+def identity(reward: Reward) -> str:
+    """12 hex digits that change with a reward's checkpoint or preprocessing."""
+    text = f"{reward.info.checkpoint_sha256}/{reward.info.preprocess}"
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _file(cache: LatentCache, reward: Reward, number: int) -> Path:
+    return cache.folder / (f"reward-{reward.info.name}-{identity(reward)}-{number:05}.safetensors")
+
+
+def _score(
+    batch: Sequence[PreferencePair], rewards: dict[Path, Reward]
+) -> dict[Path, NDArray[np.float64]]:
+    """File -> (n, 2) scores of the images of n pairs."""
+    images = [decode_image(data) for pair in batch for data in (pair.image_0, pair.image_1)]
+    captions = [pair.caption for pair in batch for _ in range(2)]
+    by_name = {reward.info.name: reward for reward in rewards.values()}
+    scores = score_images(by_name, images, captions)
+    return {file: scores[reward.info.name].reshape(-1, 2) for file, reward in rewards.items()}
+
+
+def _read(cache: LatentCache, reward: Reward) -> NDArray[np.float64]:
+    pattern = f"reward-{reward.info.name}-{identity(reward)}-*.safetensors"
+    parts = []
+    for file in sorted(cache.folder.glob(pattern)):
+        with safe_open(file, framework="pt") as opened:
+            parts.append(opened.get_tensor("scores"))
+    scores = torch.cat(parts).numpy()
+    margins: NDArray[np.float64] = scores[:, 1] - scores[:, 0]
+    return margins

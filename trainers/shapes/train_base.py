@@ -1,0 +1,128 @@
+"""Stage 2 of the embedded world: Stage C and its text encoder on the compressor's latents.
+
+The caption encoder is trained with Stage C (the original's is a frozen CLIP, which no one has
+for this language). Timesteps lean to high noise, where geometry is decided; the original leans
+there by P2 weighting.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from trainers.shapes.renders import Renders, as_unit
+from trainers.shapes.stage import StageConfig, run_stage
+from trainers.stable_cascade.compressor import SemanticCompressor
+from trainers.stable_cascade.schedule import TIMESTEP_MIN, add_noise
+from trainers.stable_cascade.stage_c import Base, TextConditioning
+
+CONFIG = StageConfig(
+    seed=12, steps=14000, batch_size=96, lr=1.2e-3, weight_decay=0.01, warmup=300, ema=0.9995
+)
+CAPTION_DROPOUT = 0.1
+TIMESTEP_LOGIT_MEAN, TIMESTEP_LOGIT_STD = 0.4, 1.2
+
+ARCHITECTURE: dict[str, Any] = {
+    "latent_side": 4,
+    "stage_c": {
+        "in_channels": 16,
+        "out_channels": 16,
+        "timestep_ratio_embedding_dim": 32,
+        "patch_size": 1,
+        "conditioning_dim": 96,
+        "block_out_channels": (128, 128),
+        "num_attention_heads": (4, 4),
+        "down_num_layers_per_block": (2, 2),
+        "up_num_layers_per_block": (2, 2),
+        "down_blocks_repeat_mappers": (1, 1),
+        "up_blocks_repeat_mappers": (1, 1),
+        "clip_text_in_channels": 96,
+        "clip_text_pooled_in_channels": 96,
+        "clip_image_in_channels": 96,
+        "clip_seq": 2,
+        "dropout": (0.0, 0.0),
+        "self_attn": True,
+        "switch_level": (False,),
+    },
+    "text_encoder": {
+        "hidden_size": 96,
+        "intermediate_size": 192,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 4,
+        "projection_dim": 96,
+        "max_position_embeddings": 20,
+        "hidden_act": "gelu",
+    },
+}
+
+
+def build_base(tokenizer_folder: Path, seed: int) -> Base:
+    """A base with fresh weights, its text config completed from the tokenizer."""
+    from transformers import CLIPTokenizer
+
+    tokenizer = CLIPTokenizer.from_pretrained(str(tokenizer_folder))
+    text = ARCHITECTURE["text_encoder"] | {
+        "vocab_size": len(tokenizer),
+        "bos_token_id": tokenizer.bos_token_id,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+    }
+    torch.manual_seed(seed)
+    return Base(ARCHITECTURE | {"text_encoder": text}, tokenizer_folder)
+
+
+def train_base(
+    base: Base,
+    renders: Renders,
+    *,
+    work: Path,
+    report: Callable[[str], None],
+    device: str = "cpu",
+    config: StageConfig = CONFIG,
+) -> dict[str, float]:
+    """Train Stage C and the text encoder in place; the compressor is already trained."""
+    base.to(device).eval()  # no dropout anywhere; batch norm's statistics stay as they are
+    base.compressor.requires_grad_(False)
+    base.previewer.requires_grad_(False)
+    latents = encode_all(base.compressor, renders.images, device)
+    texts = sorted(set(renders.captions))
+    row_of = {text: row for row, text in enumerate(texts)}
+    tokens = base.tokenize([*texts, ""])
+    caption_rows = torch.tensor([row_of[caption] for caption in renders.captions])
+
+    def loss_of(_step: int, generator: torch.Generator) -> Tensor:
+        size = config.batch_size
+        rows = torch.randint(len(latents), (size,), generator=generator)
+        dropped = torch.rand(size, generator=generator) < CAPTION_DROPOUT
+        captions = torch.where(dropped, len(texts), caption_rows[rows])
+        normal = torch.randn(size, generator=generator)
+        timestep = torch.sigmoid(TIMESTEP_LOGIT_STD * normal + TIMESTEP_LOGIT_MEAN)
+        timestep = timestep.clamp(TIMESTEP_MIN, 1).to(device)
+        noise = torch.randn(latents[rows].shape, generator=generator).to(device)
+        clean = latents[rows].to(device)
+        text: TextConditioning = base.encode_tokens(tokens[captions])
+        predicted = base.predict_noise(add_noise(clean, noise, timestep), timestep, text)
+        return (predicted - noise).square().mean()
+
+    return run_stage(
+        "base",
+        {"stage_c": base.unet, "text_encoder": base.text_encoder},
+        loss_of,
+        config,
+        state_file=work / "base.state.pt",
+        report=report,
+        device=device,
+    )
+
+
+@torch.no_grad()
+def encode_all(compressor: SemanticCompressor, images: Tensor, device: str) -> Tensor:
+    """Latents (N, C, H, W) of uint8 pictures (N, 3, 64, 64), on the CPU."""
+    parts = [compressor.encode(as_unit(block.to(device))).cpu() for block in images.split(512)]
+    return torch.cat(parts)
+
+

@@ -1,0 +1,63 @@
+"""Stage 3 of the embedded world: the held-out caption classifier, on renders of every split.
+
+It judges pictures of test captions, so it must know every combination; it never trains anything
+and nothing is trained on it. Styles are stretched and blurred a little, so that it still reads a
+picture that a tuned model pushed beyond the world's own looks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from ppdbench.suites.shapes.classifier import HEADS, NOT_SAID, ClassifierNet, targets
+from trainers.shapes.renders import Renders, as_unit
+from trainers.shapes.stage import StageConfig, run_stage
+
+CONFIG = StageConfig(seed=31, steps=2400, batch_size=128, lr=3e-3, weight_decay=1e-3)
+
+
+def train_classifier(
+    renders: Renders,
+    *,
+    work: Path,
+    report: Callable[[str], None],
+    device: str = "cpu",
+    config: StageConfig = CONFIG,
+) -> tuple[ClassifierNet, dict[str, float]]:
+    """Train on renders; returned in eval mode."""
+    torch.manual_seed(config.seed)
+    net = ClassifierNet().to(device, memory_format=torch.channels_last)
+    wanted = {name: torch.empty(len(renders.scenes), dtype=torch.long) for name in HEADS}
+    for row, scene in enumerate(renders.scenes):
+        for name, index in targets(scene).items():
+            wanted[name][row] = index
+
+    def loss_of(_step: int, generator: torch.Generator) -> Tensor:
+        rows = torch.randint(len(renders.scenes), (config.batch_size,), generator=generator)
+        images = as_unit(renders.images[rows])
+        noise = torch.randn(images.shape, generator=generator)
+        level = 0.03 * torch.rand(len(rows), 1, 1, 1, generator=generator)
+        blurred = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+        mix = 0.6 * torch.rand(len(rows), 1, 1, 1, generator=generator)
+        logits = net((torch.lerp(images, blurred, mix) + level * noise).to(device))
+        losses = [
+            F.cross_entropy(logits[name], wanted[name][rows].to(device), ignore_index=NOT_SAID)
+            for name in HEADS
+        ]
+        return torch.stack(losses).sum()
+
+    figures = run_stage(
+        "classifier",
+        {"classifier": net},
+        loss_of,
+        config,
+        state_file=work / "classifier.state.pt",
+        report=report,
+        device=device,
+    )
+    return net.eval(), figures

@@ -1,0 +1,1 @@
+"""Stable Cascade in parts: schedule, sampler, Stage C, user attention, compressor, previewer."""

@@ -1,0 +1,60 @@
+"""Captions and seeds to pictures: one batch through text encoder, sampler and previewer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+from torch import Tensor
+
+from trainers.stable_cascade.sampler import SamplerConfig, sample
+from trainers.stable_cascade.stage_c import Base, TextConditioning
+
+
+def initial_noise(seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
+    """Noise (B, C, H, W), each picture's from its own seed: batches cannot change a picture.
+
+    Always drawn on the CPU, so that every device starts from the same numbers.
+    """
+    return torch.stack(
+        [torch.randn(shape, generator=torch.Generator().manual_seed(seed)) for seed in seeds]
+    )
+
+
+@torch.no_grad()
+def draw(
+    base: Base,
+    captions: Sequence[str],
+    seeds: Sequence[int],
+    config: SamplerConfig,
+    *,
+    user: Callable[[int], AbstractContextManager[object]] | None = None,
+) -> Tensor:
+    """Pictures (B, 3, H, W) in [0, 1] of captions with seeds.
+
+    `user(batch)` is entered around each forward; its argument tells how many rows at the end of
+    the batch are unconditional (empty caption) and belong to the null user.
+    """
+    count = len(captions)
+    noise = initial_noise(seeds, base.latent_shape).to(base.device)
+    text = base.encode_text([*captions, ""])
+    empty = text[slice(count, count + 1)]
+    both = TextConditioning(
+        torch.cat([text.hidden[:count], empty.hidden.expand(count, -1, -1)]),
+        torch.cat([text.pooled[:count], empty.pooled.expand(count, -1, -1)]),
+    )
+    guidance = config.guidance_scale != 1
+
+    def predict(latents: Tensor, timestep: Tensor) -> tuple[Tensor, Tensor]:
+        context = user(count if guidance else 0) if user else nullcontext()
+        with context:
+            if not guidance:
+                noise = base.predict_noise(latents, timestep, both[slice(0, count)])
+                return noise, noise
+            conditional, unconditional = base.predict_noise(
+                latents.repeat(2, 1, 1, 1), timestep.repeat(2), both
+            ).chunk(2)
+            return conditional, unconditional
+
+    return base.previewer.decode(sample(predict, noise, config))

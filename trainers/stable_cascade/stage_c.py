@@ -1,0 +1,172 @@
+"""The base model: Stage C, its text encoder, the semantic compressor and the previewer.
+
+Stage C is diffusers' `StableCascadeUNet` and the text encoder transformers'
+`CLIPTextModelWithProjection`: the classes that also load the published weights. Elsewhere: noise
+(`schedule.py`), drawing (`sampler.py`, `pipeline.py`), users (`user_attention.py`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from ppdbench.errors import MissingPrerequisite
+from trainers.stable_cascade.compressor import SemanticCompressor
+from trainers.stable_cascade.previewer import Previewer
+
+if TYPE_CHECKING:
+    from transformers import CLIPTextModelWithProjection, CLIPTokenizer
+
+FILES = ("stage_c", "text_encoder", "compressor", "previewer")
+
+
+@dataclass(frozen=True, slots=True)
+class TextConditioning:
+    """What Stage C is told of a caption."""
+
+    hidden: Tensor
+    """(B, L, c): the last hidden state before the final layer norm."""
+    pooled: Tensor
+    """(B, 1, c): the projected pooled embedding."""
+
+    def __getitem__(self, rows: slice | Tensor) -> TextConditioning:
+        return TextConditioning(self.hidden[rows], self.pooled[rows])
+
+
+class Base(nn.Module):
+    """A Stable Cascade with everything that a caption needs to become a picture.
+
+    Always in eval mode: diffusers' config has dropout 0.1, which would turn the difference
+    between a tuned model and its reference into noise.
+    """
+
+    def __init__(self, config: dict[str, Any], tokenizer_folder: Path) -> None:
+        super().__init__()
+        from diffusers.models import StableCascadeUNet
+        from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
+
+        self.config = config
+        self.unet: nn.Module = StableCascadeUNet(**config["stage_c"])
+        self.text_encoder: CLIPTextModelWithProjection = CLIPTextModelWithProjection(
+            CLIPTextConfig(**config["text_encoder"])
+        )
+        self.compressor = SemanticCompressor(config["stage_c"]["in_channels"])
+        self.previewer = Previewer(config["stage_c"]["in_channels"])
+        self.tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(tokenizer_folder))
+        self.sha256 = ""
+
+    @property
+    def latent_shape(self) -> tuple[int, int, int]:
+        """Channels, height and width of one picture's latents."""
+        channels, side = self.config["stage_c"]["in_channels"], self.config["latent_side"]
+        return channels, side, side
+
+    def tokenize(self, captions: Sequence[str]) -> Tensor:
+        """Token ids (B, L), padded and cut to the encoder's length."""
+        length = self.config["text_encoder"]["max_position_embeddings"]
+        tokens = self.tokenizer(
+            list(captions),
+            padding="max_length",
+            max_length=length,
+            truncation=True,
+            return_tensors="pt",
+        )
+        return cast(Tensor, tokens.input_ids)
+
+    def encode_tokens(self, tokens: Tensor) -> TextConditioning:
+        """Conditioning of token ids (B, L), with gradients."""
+        output = self.text_encoder(
+            input_ids=tokens.to(self.device), output_hidden_states=True
+        )
+        return TextConditioning(output.hidden_states[-1], output.text_embeds[:, None])
+
+    @torch.no_grad()
+    def encode_text(self, captions: Sequence[str]) -> TextConditioning:
+        """Conditioning of captions, without gradients; the empty caption is the unconditional."""
+        return self.encode_tokens(self.tokenize(captions))
+
+    def predict_noise(self, latents: Tensor, timestep: Tensor, text: TextConditioning) -> Tensor:
+        """Stage C's estimate of the noise in x_t (B, C, H, W) at timesteps (B,).
+
+        The image embedding is zeros, as in text-to-image sampling with the original: leaving it
+        out would silently drop the text tokens too (diffusers' `get_clip_embeddings`).
+        """
+        width = self.config["stage_c"]["clip_image_in_channels"]
+        no_image = text.hidden.new_zeros(len(latents), 1, width)
+        output = self.unet(
+            latents,
+            timestep_ratio=timestep,
+            clip_text_pooled=text.pooled,
+            clip_text=text.hidden,
+            clip_img=no_image,
+        )
+        return cast(Tensor, output.sample)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return next(self.parameters()).device
+
+
+def load_base(folder: Path, device: str = "cpu") -> Base:
+    """Load a base folder: config.json, tokenizer/, one safetensors file a part.
+
+    Raises:
+        MissingPrerequisite: a file is missing, cut short, or has other keys than the model.
+    """
+    config = read_config(folder)
+    base = Base(config, folder / "tokenizer")
+    parts: dict[str, nn.Module] = {
+        "stage_c": base.unet,
+        "text_encoder": base.text_encoder,
+        "compressor": base.compressor,
+        "previewer": base.previewer,
+    }
+    for name, module in parts.items():
+        path = folder / f"{name}.safetensors"
+        if not path.is_file():
+            raise MissingPrerequisite(f"{path} is missing", fix=_REPAIR)
+        try:
+            weights = {key: value.float() if value.is_floating_point() else value
+                       for key, value in load_file(path).items()}
+            module.load_state_dict(weights, strict=True)
+        except Exception as error:
+            reason = str(error).splitlines()[0]
+            raise MissingPrerequisite(f"{path} cannot be read: {reason}", fix=_REPAIR) from error
+    base.sha256 = base_sha256(folder)
+    return base.eval().requires_grad_(False).to(device)
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """The base's config.json.
+
+    Raises:
+        MissingPrerequisite: there is no base in the folder.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        raise MissingPrerequisite(f"no base model in {folder}", fix=_REPAIR)
+    return cast(dict[str, Any], json.loads(path.read_text()))
+
+
+def base_sha256(folder: Path) -> str:
+    """One hash over the base's parts, from its manifest where it has one, else from the files."""
+    digest = hashlib.sha256()
+    manifest = folder / "manifest.json"
+    recorded = json.loads(manifest.read_text())["sha256"] if manifest.is_file() else {}
+    for name in FILES:
+        file = f"{name}.safetensors"
+        known = recorded.get(file)
+        digest.update((known or hashlib.sha256((folder / file).read_bytes()).hexdigest()).encode())
+    return digest.hexdigest()
+
+
+_REPAIR = "reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`"
