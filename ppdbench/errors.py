@@ -63,6 +63,12 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     )
 
 
+def one_line(error: BaseException, limit: int = 300) -> str:
+    """What a library said, on one line; torch lists wrong keys below a line that names none."""
+    said = " ".join(str(error).split()) or type(error).__name__
+    return said if len(said) <= limit else f"{said[: limit - 1]}…"
+
+
 def from_os_error(error: OSError, path: Path) -> PpdbenchError:
     """Translate what the operating system says of a write to `path` into cause and fix."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -89,9 +89,9 @@ class CascadeGenerator:
     def _draw(self, requests: Sequence[GenerationRequest]) -> list[Image]:
         import torch
 
-        from trainers.stable_cascade.pipeline import draw
+        from trainers.stable_cascade.pipeline import draw, to_images
+        from trainers.stable_cascade.sampler import SamplerConfig
         from trainers.stable_cascade.user_attention import audience
-        from trainers.validation import sampler_config, to_images
 
         sampling = self._suite.sampling
         for request in requests:
@@ -109,7 +109,7 @@ class CascadeGenerator:
             user = audience(adapter, users, self._header.unconditional_user)
         captions = [request.caption for request in requests]
         seeds = [request.seed for request in requests]
-        return to_images(draw(base, captions, seeds, sampler_config(sampling), user=user))
+        return to_images(draw(base, captions, seeds, SamplerConfig.of(sampling), user=user))
 
     def _vector(self, request: GenerationRequest) -> list[float]:
         """The user vector of a request; zeros where there is no user."""

@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
-from ppdbench.protocols import SamplingSpec, Suite
+from ppdbench.protocols import Suite
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.seeds import noise_seed
 from trainers.config import TrainConfig
 from trainers.policy import Policy
-from trainers.stable_cascade.pipeline import draw
+from trainers.stable_cascade.pipeline import draw, to_images
 from trainers.stable_cascade.sampler import SamplerConfig
 from trainers.stable_cascade.user_attention import audience
 
@@ -25,25 +24,6 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 MARGIN, TITLE_HEIGHT = 4, 14
-
-
-def sampler_config(sampling: SamplingSpec) -> SamplerConfig:
-    """The sampler's settings as a suite has them."""
-    return SamplerConfig(
-        steps=sampling.steps,
-        guidance_scale=sampling.guidance_scale,
-        shift=sampling.shift,
-        rescale=sampling.rescale,
-        clip_x0=sampling.clip_x0,
-    )
-
-
-def to_images(pictures: Tensor) -> list[Image]:
-    """RGB images of pictures (B, 3, H, W) in [0, 1]."""
-    from PIL import Image as PilImage
-
-    pixels = (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
-    return [PilImage.fromarray(np.ascontiguousarray(picture)) for picture in pixels]
 
 
 def draw_grid(
@@ -70,7 +50,7 @@ def draw_grid(
         return
     texts = [caption.text for caption in chosen]
     seeds = [noise_seed(suite.version, caption.id, 0) for caption in chosen]
-    sampler = sampler_config(suite.sampling)
+    sampler = SamplerConfig.of(suite.sampling)
     drawn = {"base": to_images(draw(policy.base, texts, seeds, sampler))}
     for title, vector in columns.items():
         users = torch.from_numpy(vector).expand(len(texts), -1).to(policy.base.device)

@@ -29,7 +29,7 @@ def run(
         Path | None, typer.Option(metavar="FILE", help="YAML instead of the method's own.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Default: trained/SUITE/METHOD.")
+        Path | None, typer.Option(metavar="DIR", help="Default: trained/SUITE/METHOD[-REWARD].")
     ] = None,
     device: options.Device = "auto",
     quiet: options.Quiet = False,
@@ -47,10 +47,17 @@ def run(
     with Console(quiet=quiet) as console:
         folder = train(
             make_suite(),
-            output=output or Path("trained") / suite / method,
+            output=output or _default_output(suite, method, overrides or []),
             config=config,
             overrides=overrides or [],
             device=device,
             events=console,
         )
         console.place("trained", folder)
+
+
+def _default_output(suite: str, method: str, overrides: list[str]) -> Path:
+    """Folder named as the entry it trains: `reward=clip` has a model of its own."""
+    rewards = [value for key, _, value in (text.partition("=") for text in overrides)
+               if key == "reward" and value not in ("", "null")]  # fmt: skip
+    return Path("trained") / suite / "-".join([method, *rewards[-1:]])

@@ -25,12 +25,15 @@ from ppdbench.data.pickapic import PreferencePair, write_pairs
 from ppdbench.protocols import Caption, PaperRow, RewardInfo, RewardSpec, SamplingSpec, Split
 from trainers import loop, relabel
 from trainers.shapes.tokenizer import write_tokenizer
+from trainers.stable_cascade.compressor import SemanticCompressor
 from trainers.stable_cascade.stage_c import FILES, Base
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}
 CAPTIONS = [f"a {colour} square" for colour in COLOURS]
 CHANNELS = {"clip": 0, "aesthetic": 1, "hps": 2}
-STAGE_C = {
+SIDE = 32
+"""Of the pictures, in pixels."""
+STAGE_C: dict[str, Any] = {
     "in_channels": 4,
     "out_channels": 4,
     "timestep_ratio_embedding_dim": 16,
@@ -68,7 +71,9 @@ def write_base(folder: Path, *, seed: int = 0) -> Path:
         "eos_token_id": len(vocabulary) - 1,
         "pad_token_id": len(vocabulary) - 1,
     }
-    config = {"latent_side": 2, "stage_c": STAGE_C, "text_encoder": text}
+    flat = torch.zeros(1, 3, SIDE, SIDE)
+    latents = SemanticCompressor(STAGE_C["in_channels"]).eval().encode(flat)
+    config = {"latent_side": latents.shape[-1], "stage_c": STAGE_C, "text_encoder": text}
     (folder / "config.json").write_text(json.dumps(config))
     torch.manual_seed(seed)
     base = Base(config, tokenizer)
@@ -89,7 +94,13 @@ class TinySuite:
     digest: str = "0" * 64
     sampling: SamplingSpec = field(
         default_factory=lambda: SamplingSpec(
-            width=32, height=32, steps=2, guidance_scale=2.0, shift=1.0, rescale=0.0, clip_x0=3.0
+            width=SIDE,
+            height=SIDE,
+            steps=2,
+            guidance_scale=2.0,
+            shift=1.0,
+            rescale=0.0,
+            clip_x0=3.0,
         )
     )
     baseline: str = "stable-cascade"

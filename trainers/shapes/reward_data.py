@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ppdbench.suites.shapes.attributes import measure
@@ -48,16 +49,18 @@ def captioned_pictures(count: int, seed: int) -> tuple[Tensor, list[str]]:
         caption = caption_of(scene, reverse=bool(rng.random() < 0.5))
         looks = _looks(styles, row)
         if looks and rng.random() < MENTION_LOOKS:
-            named = rng.choice(looks, size=min(len(looks), rng.integers(1, 3)), replace=False)
+            number = min(len(looks), int(rng.integers(1, 3)))
+            named = rng.choice(looks, size=number, replace=False)
             caption = ", ".join([caption, *named])
         captions.append(caption)
     return _tensor(render(scenes, styles)), captions
 
 
 def rated_pictures(count: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Pictures uint8 (N, 3, 64, 64) and the raters' mean rating (N,), about 1 to 10.
+    """Pictures uint8 (N, 3, 64, 64) and the raters' mean rating (N,), most of them 0 to 7.
 
-    Ratings are given within a caption: how this picture compares with a plain drawing of it.
+    Ratings are given within a caption: how this picture compares with a plain drawing of it,
+    which gets 5.5.
     """
     rng = np.random.default_rng(seed)
     scenes = draw_scenes(count, rng)
@@ -114,5 +117,5 @@ def _neutral(styles: Styles) -> Styles:
     )  # fmt: skip
 
 
-def _tensor(pixels: np.ndarray) -> Tensor:  # type: ignore[type-arg]
+def _tensor(pixels: NDArray[np.uint8]) -> Tensor:
     return torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()

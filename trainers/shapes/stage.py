@@ -52,7 +52,7 @@ def run_stage(
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
     average = [p.detach().clone() for p in parameters] if config.ema else []
-    start, seconds = 0, 0.0
+    start, seconds, smooth = 0, 0.0, math.nan
     if state_file.exists():
         state = torch.load(state_file, weights_only=True, map_location=device)
         for key, module in modules.items():
@@ -60,9 +60,10 @@ def run_stage(
         optimizer.load_state_dict(state["optimizer"])
         average = [tensor.to(device) for tensor in state["average"]]
         start, seconds = int(state["step"]), float(state["seconds"])
+        smooth = float(state.get("loss", math.nan))
         report(f"{name}: goes on at step {start}")
 
-    began, saved, smooth = time.monotonic() - seconds, time.monotonic(), math.nan
+    began, saved = time.monotonic() - seconds, time.monotonic()
     for step in range(start, config.steps):
         for group in optimizer.param_groups:
             group["lr"] = config.lr * _learning_rate_factor(step, config)
@@ -81,7 +82,7 @@ def run_stage(
         if (step + 1) % 100 == 0:
             report(f"{name}: step {step + 1}/{config.steps} loss {smooth:.4f} {now - began:.0f} s")
         if now - saved > SAVE_EVERY_SECONDS or step + 1 == config.steps:
-            _save(state_file, modules, optimizer, average, step + 1, now - began)
+            _save(state_file, modules, optimizer, average, step + 1, now - began, smooth)
             saved = now
     if config.ema:
         with torch.no_grad():
@@ -104,6 +105,7 @@ def _save(
     average: list[Tensor],
     step: int,
     seconds: float,
+    loss: float,
 ) -> None:
     state: dict[str, Any] = {
         "modules": {key: module.state_dict() for key, module in modules.items()},
@@ -111,6 +113,7 @@ def _save(
         "average": average,
         "step": step,
         "seconds": seconds,
+        "loss": loss,
     }
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")

@@ -1,8 +1,8 @@
 """Stage 2 of the embedded world: Stage C and its text encoder on the compressor's latents.
 
 The caption encoder is trained with Stage C (the original's is a frozen CLIP, which no one has
-for this language). Timesteps lean to high noise, where geometry is decided; the original leans
-there by P2 weighting.
+for this language). Timesteps and weights lean to high noise, where geometry is decided; the
+original leans there by P2 weighting.
 """
 
 from __future__ import annotations
@@ -17,22 +17,24 @@ from torch import Tensor
 from trainers.shapes.renders import Renders, as_unit
 from trainers.shapes.stage import StageConfig, run_stage
 from trainers.stable_cascade.compressor import SemanticCompressor
-from trainers.stable_cascade.schedule import TIMESTEP_MIN, add_noise
+from trainers.stable_cascade.schedule import TIMESTEP_MIN, add_noise, alpha_sigma
 from trainers.stable_cascade.stage_c import Base, TextConditioning
 
 CONFIG = StageConfig(
-    seed=12, steps=14000, batch_size=96, lr=1.2e-3, weight_decay=0.01, warmup=300, ema=0.9995
+    seed=12, steps=10000, batch_size=64, lr=1.2e-3, weight_decay=0.01, warmup=300, ema=0.9995
 )
 CAPTION_DROPOUT = 0.1
 TIMESTEP_LOGIT_MEAN, TIMESTEP_LOGIT_STD = 0.4, 1.2
+WEIGHT_MAX = 5.0
+"""The noise error is weighted by 1 / alpha^2, as a velocity target would weigh it, up to this."""
 
 ARCHITECTURE: dict[str, Any] = {
-    "latent_side": 4,
+    "latent_side": 8,
     "stage_c": {
-        "in_channels": 16,
-        "out_channels": 16,
+        "in_channels": 8,
+        "out_channels": 8,
         "timestep_ratio_embedding_dim": 32,
-        "patch_size": 1,
+        "patch_size": 2,
         "conditioning_dim": 96,
         "block_out_channels": (128, 128),
         "num_attention_heads": (4, 4),
@@ -106,7 +108,9 @@ def train_base(
         clean = latents[rows].to(device)
         text: TextConditioning = base.encode_tokens(tokens[captions])
         predicted = base.predict_noise(add_noise(clean, noise, timestep), timestep, text)
-        return (predicted - noise).square().mean()
+        alpha, _ = alpha_sigma(timestep)
+        weight = (1 / alpha.square()).clamp(max=WEIGHT_MAX)
+        return (weight * (predicted - noise).square()).mean()
 
     return run_stage(
         "base",
@@ -122,7 +126,6 @@ def train_base(
 @torch.no_grad()
 def encode_all(compressor: SemanticCompressor, images: Tensor, device: str) -> Tensor:
     """Latents (N, C, H, W) of uint8 pictures (N, 3, 64, 64), on the CPU."""
-    parts = [compressor.encode(as_unit(block.to(device))).cpu() for block in images.split(512)]
+    blocks = torch.split(images, 512)
+    parts = [compressor.encode(as_unit(block.to(device))).cpu() for block in blocks]
     return torch.cat(parts)
-
-

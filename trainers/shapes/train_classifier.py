@@ -14,11 +14,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from ppdbench.protocols import Split
 from ppdbench.suites.shapes.classifier import HEADS, NOT_SAID, ClassifierNet, targets
 from trainers.shapes.renders import Renders, as_unit
 from trainers.shapes.stage import StageConfig, run_stage
 
 CONFIG = StageConfig(seed=31, steps=2400, batch_size=128, lr=3e-3, weight_decay=1e-3)
+ROWS: dict[Split, int] = {"train": 30_000, "validation": 6_000, "test": 16_000}
+"""Renders of each split that it learns from."""
 
 
 def train_classifier(
@@ -31,7 +34,7 @@ def train_classifier(
 ) -> tuple[ClassifierNet, dict[str, float]]:
     """Train on renders; returned in eval mode."""
     torch.manual_seed(config.seed)
-    net = ClassifierNet().to(device, memory_format=torch.channels_last)
+    net = ClassifierNet().to(device).to(memory_format=torch.channels_last)
     wanted = {name: torch.empty(len(renders.scenes), dtype=torch.long) for name in HEADS}
     for row, scene in enumerate(renders.scenes):
         for name, index in targets(scene).items():

@@ -8,9 +8,7 @@ tokenizer (`tokenizer.py`), the loop and its resume (`stage.py`), pictures and l
 
 from __future__ import annotations
 
-import hashlib
 import json
-import math
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -24,9 +22,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppdbench.rewards.aesthetic import HEAD
-from ppdbench.rewards.folder import CONFIG, MANIFEST, WEIGHTS, read_tower_folder
+from ppdbench.rewards.folder import CONFIG, WEIGHTS, read_tower_folder
 from ppdbench.rewards.open_clip_tower import OpenClipTower, build_model, load_tower
 from ppdbench.rewards.preprocess import OPENAI_MEAN, OPENAI_STD
+from trainers.shapes.manifest import MANIFEST, save_half, write_json, write_manifest
 from trainers.shapes.reward_losses import contrastive_loss, exchange_words, style_statistics
 from trainers.shapes.reward_measures import (
     choice_accuracy,
@@ -94,7 +93,7 @@ def train_clip(
         "tokenizer_kwargs": {"bpe_path": MERGES},
     }
     config = {"embed_dim": EMBED_DIM, "vision_cfg": VISION, "text_cfg": text_cfg}
-    _write_json(
+    write_json(
         out / CONFIG,
         {"model_cfg": config, "preprocess_cfg": {"mean": OPENAI_MEAN, "std": OPENAI_STD}},
     )
@@ -136,8 +135,8 @@ def train_clip(
     _save_tower(model, out)
     held = slice(rows_for_training, None)
     figures |= measure_clip(_tower(out), images_u8[held], captions[held], seed=seed)
-    _write_manifest(out, seed=seed, steps=steps, rows=len(captions), figures=figures)
     (out / "state.pt").unlink(missing_ok=True)
+    write_manifest(out, seed=seed, steps=steps, rows=len(captions), figures=figures)
     return figures
 
 
@@ -172,15 +171,15 @@ def train_aesthetic(
     bias = middle - weight @ centre
 
     _start_folder(out)
-    _save_tensors({"layers.0.weight": weight[None], "layers.0.bias": bias[None]}, out / HEAD)
+    save_half({"layers.0.weight": weight[None], "layers.0.bias": bias[None]}, out / HEAD)
     relative = Path(os.path.relpath(clip_folder.resolve(), out.resolve())).as_posix()
-    _write_json(out / CONFIG, {"tower": relative, "head": HEAD})
+    write_json(out / CONFIG, {"tower": relative, "head": HEAD})
     predicted = embeddings[held] @ weight.half().double() + bias.half().double()
     figures = {
         "held_out_r2": _round(1 - (predicted - target[held]).var() / target[held].var()),
         "held_out_pair_accuracy": _round(pair_accuracy(predicted, target[held])),
     }
-    _write_manifest(out, seed=seed, steps=0, rows=len(target), figures=figures)
+    write_manifest(out, seed=seed, steps=0, rows=len(target), figures=figures)
     return figures
 
 
@@ -223,7 +222,7 @@ def train_hps(
     shutil.copyfile(clip_folder / MERGES, out / MERGES)
     config = json.loads((clip_folder / CONFIG).read_text(encoding="utf-8"))
     config["preprocess_cfg"] = config["preprocess_cfg"] | {"antialias": True}
-    _write_json(out / CONFIG, config)
+    write_json(out / CONFIG, config)
     model = _seeded(config["model_cfg"], seed).to(device)
     model.load_state_dict(_tower(clip_folder).model.state_dict())
     tokens = _tokenizer(out)(list(captions))
@@ -265,8 +264,8 @@ def train_hps(
     figures |= {
         "held_out_choice_accuracy": _round(choice_accuracy(score_0 - score_1, target[held]))
     } | measure_clip(tower, images_0[held], captions[held], seed=seed)
-    _write_manifest(out, seed=seed, steps=steps, rows=len(captions), figures=figures)
     (out / "state.pt").unlink(missing_ok=True)
+    write_manifest(out, seed=seed, steps=steps, rows=len(captions), figures=figures)
     return figures
 
 
@@ -304,36 +303,7 @@ def _write_merges(captions: Sequence[str], out: Path) -> None:
 
 
 def _save_tower(model: nn.Module, out: Path) -> None:
-    _save_tensors(model.state_dict(), out / WEIGHTS)
-
-
-def _save_tensors(tensors: Mapping[str, Tensor], file: Path) -> None:
-    """Write fp16 safetensors; readers widen to fp32."""
-    from safetensors.torch import save_file
-
-    save_file({name: t.detach().cpu().half().contiguous() for name, t in tensors.items()}, file)
-
-
-def _write_manifest(
-    out: Path, *, seed: int, steps: int, rows: int, figures: Mapping[str, float]
-) -> None:
-    names = [n for n in (CONFIG, WEIGHTS, HEAD, MERGES) if (out / n).is_file()]
-    hashes = {name: hashlib.sha256((out / name).read_bytes()).hexdigest() for name in names}
-    _write_json(
-        out / MANIFEST,
-        {
-            "schema_version": 1,
-            "sha256": hashes,
-            "seed": seed,
-            "steps": steps,
-            "rows": rows,
-            "figures": {name: x for name, x in figures.items() if math.isfinite(x)},
-        },
-    )
-
-
-def _write_json(file: Path, value: object) -> None:
-    file.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    save_half(model.state_dict(), out / WEIGHTS)
 
 
 def _round(value: Tensor) -> float:

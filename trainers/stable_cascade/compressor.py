@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 
 class SemanticCompressor(nn.Module):
-    """64 x 64 pictures to 16 x 4 x 4 latents."""
+    """64 x 64 pictures to 8 x 8 x 8 latents."""
 
-    def __init__(
-        self, latent_channels: int = 16, widths: tuple[int, ...] = (24, 48, 96, 144)
-    ) -> None:
+    def __init__(self, latent_channels: int = 8, widths: tuple[int, ...] = (32, 64, 128)) -> None:
         super().__init__()
+        self.latent_channels = latent_channels
         layers: list[nn.Module] = []
         channels = 3
         for width in widths:
@@ -33,7 +32,7 @@ class SemanticCompressor(nn.Module):
         )
 
     def forward(self, images: Tensor) -> Tensor:
-        """Latents (B, 16, H/16, W/16) of images (B, 3, H, W) in [0, 1]."""
+        """Latents (B, C, H/8, W/8) of images (B, 3, H, W) in [0, 1]."""
         return cast(Tensor, self.mapper(self.backbone(images * 2 - 1)))
 
     @torch.no_grad()

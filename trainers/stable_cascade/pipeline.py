@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from trainers.stable_cascade.sampler import SamplerConfig, sample
 from trainers.stable_cascade.stage_c import Base, TextConditioning
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
 
 
 def initial_noise(seeds: Sequence[int], shape: tuple[int, int, int]) -> Tensor:
@@ -58,3 +63,11 @@ def draw(
             return conditional, unconditional
 
     return base.previewer.decode(sample(predict, noise, config))
+
+
+def to_images(pictures: Tensor) -> list[Image]:
+    """RGB images of pictures (B, 3, H, W) in [0, 1]."""
+    from PIL import Image as PilImage
+
+    pixels = (pictures.permute(0, 2, 3, 1) * 255).round().to(torch.uint8).cpu().numpy()
+    return [PilImage.fromarray(np.ascontiguousarray(picture)) for picture in pixels]

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import torch
 from torch import Tensor
 
+from ppdbench.protocols import SamplingSpec
 from trainers.stable_cascade.schedule import TIMESTEP_MIN, alpha_sigma, shifted
 
 NoisePredictor = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
@@ -30,6 +32,17 @@ class SamplerConfig:
     clip_x0: float | None = None
     """The predicted x0 is clipped to +-this. Early steps divide by alpha = 0.01, so that a small
     error in the predicted noise becomes a huge x0; the data's own range mends it."""
+
+    @classmethod
+    def of(cls, sampling: SamplingSpec) -> SamplerConfig:
+        """The settings as a suite has them."""
+        return cls(
+            steps=sampling.steps,
+            guidance_scale=sampling.guidance_scale,
+            shift=sampling.shift,
+            rescale=sampling.rescale,
+            clip_x0=sampling.clip_x0,
+        )
 
 
 def timesteps(config: SamplerConfig) -> Tensor:
@@ -52,7 +65,7 @@ def sample(predict: NoisePredictor, noise: Tensor, config: SamplerConfig) -> Ten
     """Walk from noise (B, C, H, W) to latents of the same shape."""
     times = timesteps(config).to(noise.device)
     latents = noise
-    for now, then in zip(times[:-1], times[1:], strict=True):
+    for now, then in pairwise(times):
         timestep = now.float().expand(len(noise))
         predicted = guided(*predict(latents, timestep), config)
         alpha, sigma = alpha_sigma(timestep)

@@ -18,7 +18,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from ppdbench.errors import MissingPrerequisite
+from ppdbench.errors import MissingPrerequisite, one_line
 from trainers.stable_cascade.compressor import SemanticCompressor
 from trainers.stable_cascade.previewer import Previewer
 
@@ -50,7 +50,7 @@ class Base(nn.Module):
 
     def __init__(self, config: dict[str, Any], tokenizer_folder: Path) -> None:
         super().__init__()
-        from diffusers.models import StableCascadeUNet
+        from diffusers.models.unets.unet_stable_cascade import StableCascadeUNet
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
         self.config = config
@@ -62,6 +62,16 @@ class Base(nn.Module):
         self.previewer = Previewer(config["stage_c"]["in_channels"])
         self.tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(tokenizer_folder))
         self.sha256 = ""
+
+    @property
+    def parts(self) -> dict[str, nn.Module]:
+        """The modules by the names of their files."""
+        return {
+            "stage_c": self.unet,
+            "text_encoder": self.text_encoder,
+            "compressor": self.compressor,
+            "previewer": self.previewer,
+        }
 
     @property
     def latent_shape(self) -> tuple[int, int, int]:
@@ -83,9 +93,7 @@ class Base(nn.Module):
 
     def encode_tokens(self, tokens: Tensor) -> TextConditioning:
         """Conditioning of token ids (B, L), with gradients."""
-        output = self.text_encoder(
-            input_ids=tokens.to(self.device), output_hidden_states=True
-        )
+        output = self.text_encoder(input_ids=tokens.to(self.device), output_hidden_states=True)
         return TextConditioning(output.hidden_states[-1], output.text_embeds[:, None])
 
     @torch.no_grad()
@@ -123,24 +131,26 @@ def load_base(folder: Path, device: str = "cpu") -> Base:
         MissingPrerequisite: a file is missing, cut short, or has other keys than the model.
     """
     config = read_config(folder)
-    base = Base(config, folder / "tokenizer")
-    parts: dict[str, nn.Module] = {
-        "stage_c": base.unet,
-        "text_encoder": base.text_encoder,
-        "compressor": base.compressor,
-        "previewer": base.previewer,
-    }
-    for name, module in parts.items():
+    try:
+        base = Base(config, folder / "tokenizer")
+    except (OSError, KeyError, TypeError, ValueError) as error:
+        raise MissingPrerequisite(
+            f"config.json or tokenizer/ in {folder} is damaged: {one_line(error)}", fix=_REPAIR
+        ) from error
+    for name, module in base.parts.items():
         path = folder / f"{name}.safetensors"
         if not path.is_file():
             raise MissingPrerequisite(f"{path} is missing", fix=_REPAIR)
         try:
-            weights = {key: value.float() if value.is_floating_point() else value
-                       for key, value in load_file(path).items()}
+            weights = {
+                key: value.float() if value.is_floating_point() else value
+                for key, value in load_file(path).items()
+            }
             module.load_state_dict(weights, strict=True)
         except Exception as error:
-            reason = str(error).splitlines()[0]
-            raise MissingPrerequisite(f"{path} cannot be read: {reason}", fix=_REPAIR) from error
+            raise MissingPrerequisite(
+                f"{path} cannot be read: {one_line(error)}", fix=_REPAIR
+            ) from error
     base.sha256 = base_sha256(folder)
     return base.eval().requires_grad_(False).to(device)
 
@@ -149,24 +159,37 @@ def read_config(folder: Path) -> dict[str, Any]:
     """The base's config.json.
 
     Raises:
-        MissingPrerequisite: there is no base in the folder.
+        MissingPrerequisite: there is no base in the folder, or its config is damaged.
     """
     path = folder / "config.json"
     if not path.is_file():
         raise MissingPrerequisite(f"no base model in {folder}", fix=_REPAIR)
-    return cast(dict[str, Any], json.loads(path.read_text()))
+    return _json(path)
 
 
 def base_sha256(folder: Path) -> str:
-    """One hash over the base's parts, from its manifest where it has one, else from the files."""
+    """One hash over the base's parts, from its manifest where it has one, else from the files.
+
+    Raises:
+        MissingPrerequisite: the manifest is damaged.
+        OSError: no manifest, and a file is missing.
+    """
     digest = hashlib.sha256()
     manifest = folder / "manifest.json"
-    recorded = json.loads(manifest.read_text())["sha256"] if manifest.is_file() else {}
+    recorded = _json(manifest).get("sha256", {}) if manifest.is_file() else {}
     for name in FILES:
         file = f"{name}.safetensors"
         known = recorded.get(file)
         digest.update((known or hashlib.sha256((folder / file).read_bytes()).hexdigest()).encode())
     return digest.hexdigest()
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        read = json.loads(path.read_text())
+    except ValueError as error:
+        raise MissingPrerequisite(f"{path} is damaged: {one_line(error)}", fix=_REPAIR) from error
+    return cast(dict[str, Any], read)
 
 
 _REPAIR = "reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`"

@@ -13,8 +13,11 @@ ATTRIBUTES = ("brightness", "contrast", "colourfulness", "warmth", "centredness"
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])
 _RGB_TO_XYZ = np.array(
-    [[0.4124564, 0.3575761, 0.1804375], [0.2126729, 0.7151522, 0.0721750],
-     [0.0193339, 0.1191920, 0.9503041]]
+    [
+        [0.4124564, 0.3575761, 0.1804375],
+        [0.2126729, 0.7151522, 0.0721750],
+        [0.0193339, 0.1191920, 0.9503041],
+    ]
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 
@@ -41,7 +44,7 @@ def measure(images: NDArray[np.uint8]) -> NDArray[np.float64]:
 
 
 def _measure_block(images: NDArray[np.uint8]) -> NDArray[np.float64]:
-    rgb = images.astype(np.float32) / 255
+    rgb = images.astype(np.float32) / np.float32(255)
     luma = rgb @ _LUMA.astype(np.float32)
     lab = _lab(rgb)
     columns = (

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ppdbench.errors import MissingPrerequisite
+from ppdbench.errors import MissingPrerequisite, one_line
 from ppdbench.suites.shapes.scenes import (
     BACKGROUNDS,
     COLOURS,
@@ -100,8 +100,11 @@ class ShapesClassifier:
         """Facts a picture gets right: size (one object), colour, shape, background, layout, all.
 
         Raises:
-            ValueError: a picture is not 64 x 64, or a caption is not of this language.
+            ValueError: a picture is not 64 x 64, a caption is not of this language, or there
+                are not as many of both.
         """
+        if len(images) != len(captions):
+            raise ValueError(f"{len(images)} pictures but {len(captions)} captions")
         pixels = np.stack([np.asarray(image.convert("RGB")) for image in images])
         if pixels.shape[1:] != (64, 64, 3):
             raise ValueError(f"the classifier reads 64 x 64 pictures, got {pixels.shape[1:3]}")
@@ -129,9 +132,8 @@ def load_classifier(folder: Path, device: str) -> ShapesClassifier:
             {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         )
     except Exception as error:
-        reason = str(error).partition("\n")[0]
         raise MissingPrerequisite(
-            f"the caption classifier in {folder} cannot be loaded: {reason}",
+            f"the caption classifier in {folder} cannot be loaded: {one_line(error)}",
             fix="reinstall ppdbench",
         ) from error
     return ShapesClassifier(net, sha256, device)

@@ -66,7 +66,7 @@ class Person:
         for thing in scene.things:
             weight *= FAVOURITE_WEIGHT if thing.colour in self.favourite_colours else 1
             weight *= FAVOURITE_WEIGHT if thing.shape in self.favourite_shapes else 1
-        return weight ** (1 / len(scene.things))
+        return float(weight ** (1 / len(scene.things)))
 
 
 @cache
@@ -75,7 +75,9 @@ def people(group: Group) -> tuple[Person, ...]:
     return tuple(_person(group, number) for number in range(GROUP_SIZES[group]))
 
 
-def preference(utility_0: NDArray[np.float64], utility_1: NDArray[np.float64]) -> NDArray[np.float64]:
+def preference(
+    utility_0: NDArray[np.float64], utility_1: NDArray[np.float64]
+) -> NDArray[np.float64]:
     """Probability (N,) that picture 0 is chosen (Bradley-Terry)."""
     return np.asarray(1 / (1 + np.exp(-CHOICE_SHARPNESS * (utility_0 - utility_1))))
 

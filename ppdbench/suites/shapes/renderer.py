@@ -182,7 +182,7 @@ def _distance(
         arm, length = r * 0.32, r * 1.02
         upright = np.maximum(np.abs(x) - arm, np.abs(y) - length)
         level = np.maximum(np.abs(x) - length, np.abs(y) - arm)
-        return np.minimum(upright, level)
+        return np.asarray(np.minimum(upright, level))
     if shape == "triangle":
         slope = np.float32(np.sqrt(3))
         y = y - r * 0.2

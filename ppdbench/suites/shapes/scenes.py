@@ -121,7 +121,5 @@ def _one_of(words: tuple[str, ...]) -> str:
 
 _TAIL = rf"on an? {_one_of(BACKGROUNDS)} background"
 _NOUN = rf"an? {_one_of(COLOURS)} {_one_of(SHAPES)}"
-_SINGLE = re.compile(
-    rf"a {_one_of(SIZES)} {_one_of(COLOURS)} {_one_of(SHAPES)} {_TAIL}"
-)
+_SINGLE = re.compile(rf"a {_one_of(SIZES)} {_one_of(COLOURS)} {_one_of(SHAPES)} {_TAIL}")
 _DOUBLE = re.compile(rf"{_NOUN} {_one_of(RELATIONS)} {_NOUN} {_TAIL}")
