@@ -93,6 +93,7 @@ def _classifier(world: World, out: Path, _seed: int) -> None:
         torch.cat([part.images for part in parts]),
         [caption for part in parts for caption in part.captions],
         [scene for part in parts for scene in part.scenes],
+        torch.cat([part.objects for part in parts]),
     )
     net, figures = train_classifier.train_classifier(
         renders, work=world.work, report=world.report, device=world.device

@@ -5,7 +5,7 @@ Only scenes of the training split are ever drawn here (`scenes.Scene.split`).
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -26,6 +26,8 @@ class Renders:
     """uint8, (N, 3, 64, 64)."""
     captions: list[str]
     scenes: list[Scene]
+    objects: Tensor
+    """bool, (N, 64, 64): where the objects are, edges included."""
 
 
 def draw_scenes(count: int, rng: np.random.Generator, split: Split = "train") -> list[Scene]:
@@ -43,8 +45,17 @@ def make_renders(count: int, seed: int, *, split: Split = "train", widen: float 
     rng = np.random.default_rng(seed)
     scenes = draw_scenes(count, rng, split)
     captions = [caption_of(scene, reverse=bool(rng.random() < 0.5)) for scene in scenes]
-    pixels = render(scenes, sample_styles(count, rng, widen=widen))
-    return Renders(torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(), captions, scenes)
+    styles = sample_styles(count, rng, widen=widen)
+    pixels = render(scenes, styles)
+    # Drawn again with the objects darker: what changes is object.
+    tint = styles.tint + np.array([-0.25, -0.25, 0], np.float32)[:, None]
+    changed = (render(scenes, replace(styles, tint=tint)) != pixels).any(-1)
+    return Renders(
+        images=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
+        captions=captions,
+        scenes=scenes,
+        objects=torch.from_numpy(changed),
+    )
 
 
 def as_unit(images: Tensor) -> Tensor:

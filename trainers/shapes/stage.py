@@ -10,12 +10,14 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from ppdbench.errors import PpdbenchError
 
 SAVE_EVERY_SECONDS = 60.0
 
@@ -48,6 +50,9 @@ def run_stage(
 
     With `ema` the modules end holding the averaged weights. The cosine schedule ends at a
     twentieth of the peak learning rate.
+
+    Raises:
+        PpdbenchError: the state file is that of other settings.
     """
     parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr=config.lr, weight_decay=config.weight_decay)
@@ -55,12 +60,17 @@ def run_stage(
     start, seconds, smooth = 0, 0.0, math.nan
     if state_file.exists():
         state = torch.load(state_file, weights_only=True, map_location=device)
+        if state["config"] != asdict(config):
+            raise PpdbenchError(
+                f"{state_file} holds a training with other settings",
+                fix="delete it, or give another --work folder",
+            )
         for key, module in modules.items():
             module.load_state_dict(state["modules"][key])
         optimizer.load_state_dict(state["optimizer"])
         average = [tensor.to(device) for tensor in state["average"]]
         start, seconds = int(state["step"]), float(state["seconds"])
-        smooth = float(state.get("loss", math.nan))
+        smooth = float(state["loss"])
         report(f"{name}: goes on at step {start}")
 
     began, saved = time.monotonic() - seconds, time.monotonic()
@@ -82,7 +92,7 @@ def run_stage(
         if (step + 1) % 100 == 0:
             report(f"{name}: step {step + 1}/{config.steps} loss {smooth:.4f} {now - began:.0f} s")
         if now - saved > SAVE_EVERY_SECONDS or step + 1 == config.steps:
-            _save(state_file, modules, optimizer, average, step + 1, now - began, smooth)
+            _save(state_file, config, modules, optimizer, average, step + 1, now - began, smooth)
             saved = now
     if config.ema:
         with torch.no_grad():
@@ -100,6 +110,7 @@ def _learning_rate_factor(step: int, config: StageConfig) -> float:
 
 def _save(
     path: Path,
+    config: StageConfig,
     modules: Mapping[str, nn.Module],
     optimizer: torch.optim.Optimizer,
     average: list[Tensor],
@@ -108,6 +119,7 @@ def _save(
     loss: float,
 ) -> None:
     state: dict[str, Any] = {
+        "config": asdict(config),
         "modules": {key: module.state_dict() for key, module in modules.items()},
         "optimizer": optimizer.state_dict(),
         "average": average,

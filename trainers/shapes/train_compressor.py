@@ -3,8 +3,9 @@
 The original's compressor is a classifier's features, so its latents say what a picture shows
 before they say how. Here a small head, thrown away afterwards, reads the scene from noisy latents
 while the previewer draws the picture from them: without it a latent this small spends itself on
-texture, shapes hardly matter to Stage C's loss, and Stage C learns them last or never. Noise on
-the latents also makes the previewer forgive what a diffusion model leaves.
+texture, shapes hardly matter to Stage C's loss, and Stage C learns them last or never. For the same
+reason the pixels of objects, few as they are, weigh as much as all the others. Noise on the latents
+also makes the previewer forgive what a diffusion model leaves.
 """
 
 from __future__ import annotations
@@ -23,12 +24,12 @@ from trainers.shapes.stage import StageConfig, run_stage
 from trainers.stable_cascade.compressor import SemanticCompressor
 from trainers.stable_cascade.previewer import Previewer
 
-LATENT_NOISE = 0.3
+LATENT_NOISE = 0.2
 """Most noise under which the picture is drawn; each row's is uniform below it."""
 SCENE_NOISE = 0.8
 """Most noise under which the scene is read."""
 SCENE_WEIGHT = 0.02
-CONFIG = StageConfig(seed=11, steps=2400, batch_size=48, lr=2e-3, weight_decay=1e-4, ema=0.995)
+CONFIG = StageConfig(seed=11, steps=4000, batch_size=48, lr=2e-3, weight_decay=1e-4, ema=0.995)
 
 
 class SceneHead(nn.Module):
@@ -51,6 +52,15 @@ class SceneHead(nn.Module):
         """Logits (B, classes) a head."""
         features = self.features(latents)
         return {name: cast(Tensor, head(features)) for name, head in self.heads.items()}
+
+
+def pixel_errors(pictures: Tensor, images: Tensor) -> Tensor:
+    """Error a pixel (B, 1, H, W): absolute, squared, and of the differences to its neighbours."""
+    error = pictures - images
+    across = F.pad(error.diff(dim=3), (0, 1))
+    down = F.pad(error.diff(dim=2), (0, 0, 0, 1))
+    total = error.abs() + 2 * error.square() + across.abs() + down.abs()
+    return total.mean(1, keepdim=True)
 
 
 def train_compressor(
@@ -80,14 +90,16 @@ def train_compressor(
             return cast(Tensor, latents + noise.to(device))
 
         pictures = previewer(noised(LATENT_NOISE))
-        drawn = F.l1_loss(pictures, images) + 2 * F.mse_loss(pictures, images)
-        edges = [F.l1_loss(pictures.diff(dim=axis), images.diff(dim=axis)) for axis in (2, 3)]
+        errors = pixel_errors(pictures, images)
+        here = F.max_pool2d(renders.objects[rows, None].float(), 3, stride=1, padding=1)
+        here = here.to(device)
+        on_objects = (errors * here).sum((1, 2, 3)) / here.sum((1, 2, 3)).clamp(min=1)
         logits = head(noised(SCENE_NOISE))
         read = [
             F.cross_entropy(logits[name], wanted[name][rows].to(device), ignore_index=NOT_SAID)
             for name in HEADS
         ]
-        return drawn + edges[0] + edges[1] + SCENE_WEIGHT * torch.stack(read).sum()
+        return errors.mean() + on_objects.mean() + SCENE_WEIGHT * torch.stack(read).sum()
 
     figures = run_stage(
         "compressor",

@@ -17,7 +17,7 @@ class Previewer(nn.Module):
     """8 x 8 x 8 latents to 64 x 64 pictures."""
 
     def __init__(
-        self, latent_channels: int = 8, widths: tuple[int, ...] = (112, 64, 24, 8)
+        self, latent_channels: int = 8, widths: tuple[int, ...] = (112, 64, 32, 8)
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [nn.Conv2d(latent_channels, widths[0], 1)]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ppdbench.errors import PpdbenchError
 from trainers.shapes import stage
 from trainers.shapes.stage import StageConfig, run_stage
 
@@ -138,16 +138,14 @@ def test_a_finished_stage_is_not_trained_again(tmp_path: Path) -> None:
     assert repeated["loss"] == figures["loss"]
 
 
-def test_a_state_without_its_loss_still_resumes(tmp_path: Path) -> None:
+def test_a_state_of_other_settings_is_refused(tmp_path: Path) -> None:
+    """Silently finishing another schedule would make weights that no committed recipe makes."""
     file = tmp_path / "state.pt"
-    first = Bench()
-    first.run(file)
-    state = torch.load(file, weights_only=True)
-    del state["loss"]
-    torch.save(state, file)
-    again = Bench(99)
-    assert math.isnan(again.run(file)["loss"])
-    assert same(again.weights(), first.weights())
+    Bench().run(file)
+    before = file.read_bytes()
+    with pytest.raises(PpdbenchError, match="other settings"):
+        Bench().run(file, replace(CONFIG, lr=CONFIG.lr / 2))
+    assert file.read_bytes() == before
 
 
 def test_the_state_needs_no_pickle(tmp_path: Path) -> None:
