@@ -3,8 +3,8 @@
 Both sides draw the same requests in the same batches and score the same images with the same
 scorers, in one process, alternating. The bare side keeps images in memory and writes nothing; the
 other side is `evaluate` as `ppdbench eval` calls it, its time taken from the `generate` and
-`measure` stages in status.json. On both sides a generator loads its weights on its first batch,
-inside the time, and scorers are loaded before, outside of it.
+`measure` stages in status.json. On both sides generators and rewards load their weights on their
+first batch, inside the time; the classifier loads its own before, outside of it.
 
     python perf/eval_overhead.py [--model ppd] [--limit 64] [--repeats 3] [--device cpu]
 

@@ -82,7 +82,7 @@ class OptimizerConfig:
     """AdamW, warm-up, then a constant or cosine learning rate."""
 
     lr: Annotated[float, Field(gt=0)] = 3e-4
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     warmup: Annotated[int, Field(ge=0)] = 20
     schedule: Literal["constant", "cosine"] = "cosine"
@@ -119,7 +119,7 @@ class TrainConfig:
     """One training run, whole."""
 
     method: Literal["ppd", "sft", "diffusion-dpo"]
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
     steps: Positive
     batch_size: Positive
     """Pairs a step (images, for sft), over all processes."""

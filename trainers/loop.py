@@ -30,7 +30,7 @@ from trainers.config import OptimizerConfig, TrainConfig
 from trainers.draws import draw
 from trainers.examples import Examples
 from trainers.latents import LatentCache
-from trainers.metrics import DriftWatch, open_metrics
+from trainers.metrics import DriftWatch, open_metrics, read_metrics
 from trainers.policy import Policy
 from trainers.progress import Events
 from trainers.steps import Batch, StepFunction
@@ -83,7 +83,7 @@ def fit(job: Job) -> float:
     Raises:
         UsageError: the batch does not divide over processes and micro-batches.
         FingerprintMismatch: `job.output` holds a run with other settings.
-        PpdbenchError: the loss is no longer finite.
+        PpdbenchError: the loss, or another number of a step, is no longer finite.
         Interrupted: SIGINT or SIGTERM; the state is saved.
     """
     config, accelerator = job.config, job.accelerator
@@ -99,43 +99,16 @@ def fit(job: Job) -> float:
     job.policy.train()
     policy, optimizer = accelerator.prepare(job.policy, optimizer)
     state = _restore(job, optimizer)
-    watch = DriftWatch()
-    watch.warned = state.warned
-
-    total = config.total_steps
-    job.events.stage(f"train {config.method}", total)
+    job.events.stage(f"train {config.method}", config.total_steps)
     job.events.advance(state.step)
     if state.step:
         job.events.note(f"goes on at step {state.step}")
-    main = accelerator.is_main_process
-    log = open_metrics(job.output / METRICS_FILE, step=state.step) if main else None
-    began = time.monotonic() - state.seconds
-    started_at, started = state.step, time.monotonic()
+    log = None
+    if accelerator.is_main_process:
+        log = open_metrics(job.output / METRICS_FILE, step=state.step)
     try:
         with _stop_requests() as stop:
-            while state.step < total:
-                row = _train_step(job, policy, optimizer, micro, state.step)
-                _follow(state.average, job.policy, config.optimizer, state.step)
-                state.step += 1
-                state.seconds = time.monotonic() - began
-                _tell(job, log, row, state, (started_at, started))
-                if main and (warning := watch.see(row)):
-                    job.events.note(warning)
-                state.warned = watch.warned
-                stopped = _anyone(accelerator, stop.is_set())
-                if main and (stopped or state.step % config.checkpoint_every == 0):
-                    save_state(job.output, _saved(job, state, optimizer))
-                if stopped:
-                    raise Interrupted(
-                        f"training stopped at step {state.step} of {total}",
-                        fix="run the same command again: it goes on from there",
-                    )
-                every = config.validation.every
-                if main and every and state.step % every == 0 and state.step < total:
-                    with averaged(job.policy, state.average):
-                        job.validate(state.step)
-        if main and started_at < total:
-            save_state(job.output, _saved(job, state, optimizer))
+            _walk(job, policy, optimizer, micro, state, log, stop)
     finally:
         if log is not None:
             log.close()
@@ -144,20 +117,61 @@ def fit(job: Job) -> float:
     return state.seconds
 
 
+def _walk(
+    job: Job,
+    policy: nn.Module,
+    optimizer: Any,
+    micro: int,
+    state: _State,
+    log: RecordWriter | None,
+    stop: threading.Event,
+) -> None:
+    """Take the steps that `state` has not taken yet; what `fit` says of stops and errors."""
+    config, accelerator = job.config, job.accelerator
+    total, every = config.total_steps, config.validation.every
+    main = accelerator.is_main_process
+    watch = DriftWatch()
+    if log is not None:
+        watch.recall(read_metrics(log.path), warned=state.warned)
+    began = time.monotonic() - state.seconds
+    started = state.step, time.monotonic()
+    while state.step < total:
+        row = _train_step(job, policy, optimizer, micro, state.step)
+        _follow(state.average, job.policy, config.optimizer, state.step)
+        state.step += 1
+        state.seconds = time.monotonic() - began
+        _tell(job, log, row, state, started)
+        if main and (warning := watch.see(row)):
+            job.events.note(warning)
+        state.warned = watch.warned
+        stopped = _anyone(accelerator, stop.is_set())
+        due = state.step % config.checkpoint_every == 0 or state.step == total
+        if main and (stopped or due):
+            save_state(job.output, _saved(job, state, optimizer))
+        if stopped:
+            raise Interrupted(
+                f"training stopped at step {state.step} of {total}",
+                fix="run the same command again: it goes on from there",
+            )
+        if main and every and state.step % every == 0 and state.step < total:
+            with averaged(job.policy, state.average):
+                job.validate(state.step)
+
+
 @torch.no_grad()
 def measure(job: Job) -> dict[str, float]:
     """Means over all of `job.examples`, each drawn once, of what a step logs; trains nothing."""
     config = job.config
     size = min(config.micro_batch or config.batch_size, len(job.examples))
     sums: dict[str, float] = {}
-    count = 0
-    for step in range(len(job.examples) // size):
-        batch, _ = batch_of(job, step, range(size), batch_size=size)
+    count = len(job.examples)
+    for start in range(0, count, size):
+        part = range(start, min(start + size, count))
+        batch, _ = batch_of(job, 0, part, batch_size=count)
         with job.accelerator.autocast():
             rows = job.step(job.policy, job.policy, batch).rows
         for name, row in rows.items():
             sums[name] = sums.get(name, 0.0) + float(row.double().sum())
-        count += size
     return {name: total / count for name, total in sums.items()}
 
 
@@ -223,11 +237,9 @@ def _train_step(
             with accelerator.autocast():
                 result = job.step(policy, job.policy, batch)
             accelerator.backward(result.loss)
-            if accelerator.sync_gradients and config.optimizer.grad_clip is not None:
-                clipped = accelerator.clip_grad_norm_(
-                    job.policy.adapter.parameters(), config.optimizer.grad_clip
-                )
-                norm = float(clipped)
+            if accelerator.sync_gradients:
+                limit = config.optimizer.grad_clip or math.inf  # infinite: measured, not clipped
+                norm = float(accelerator.clip_grad_norm_(job.policy.adapter.parameters(), limit))
             optimizer.step()
             optimizer.zero_grad()
         names = list(result.rows)
@@ -235,9 +247,10 @@ def _train_step(
         logged.append(torch.stack([*result.rows.values(), whose], 1).float())
     table = accelerator.gather(torch.cat(logged)).double().cpu().numpy()
     row: dict[str, Any] = dict(zip(names, table[:, :-1].mean(0).tolist(), strict=True))
-    if not math.isfinite(row["loss"]):
+    row |= {"grad_norm": norm, "lr": lr}
+    if odd := [name for name, value in row.items() if not math.isfinite(value)]:
         raise PpdbenchError(
-            f"the loss is not finite at step {step + 1}",
+            f"no longer finite at step {step + 1}: {', '.join(odd)}",
             fix="lower optimizer.lr, delete the output folder and run again",
         )
     if "implicit_accuracy" in row and len(job.examples.names) > 1:
@@ -247,7 +260,7 @@ def _train_step(
             for index, name in enumerate(job.examples.names)
             if (mine := table[:, -1] == index).any()
         }
-    return row | {"grad_norm": norm, "lr": lr}
+    return row
 
 
 def _tell(

@@ -7,7 +7,7 @@ had happened.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,12 @@ class DriftWatch:
         self._share = share
         self._terms: deque[tuple[float, float, float]] = deque(maxlen=2 * window)
         self.warned = False
+
+    def recall(self, rows: Sequence[Mapping[str, float]], *, warned: bool) -> None:
+        """Take in what was logged before a stop: a resumed run warns where any other would."""
+        for row in rows[-(self._terms.maxlen or 0) :]:
+            self.see(row)
+        self.warned = warned
 
     def see(self, row: Mapping[str, float]) -> str | None:
         """Take in one step's metrics; a warning the first time that both rise."""

@@ -47,13 +47,9 @@ def model_card(
         for who, reasons in facts["left_out"].items()
     )
     tail, minutes = metrics[-LAST:], f"{seconds / 60:.1f}"
-    figures = "\n".join(
-        f"| {meaning} | {np.mean([row[key] for row in tail]):.5f} | "
-        f"{f'{held_out[key]:.5f}' if key in held_out else 'not measured'} |"
-        for key, meaning in MEANING.items()
-        if tail and key in tail[-1]
-    )
-    beta = f"\n- beta_eff {facts['beta_eff']:g}" if "beta_eff" in facts else ""
+    beta = ""
+    if "beta_eff" in facts:
+        beta = f"\n- beta {config.objective.beta:g}, beta_eff {facts['beta_eff']:g}"
     return f"""---
 license: apache-2.0
 library_name: ppdbench
@@ -74,25 +70,48 @@ It adds user attention to every attention block; the base itself is not changed.
 
 ## How it went
 
-Means over the last {len(tail)} steps, and over validation pairs after the last. Every step is in
-`metrics.jsonl`, the curves in `loss.png`.
+Means over the last {len(tail)} steps, and over validation pairs after the last. Training leaves
+every step in `metrics.jsonl` and the curves in `loss.png`.
 
 | | training | validation |
 |---|---|---|
-{figures}
+{_figures(tail, held_out)}
 
 ## Loading
 
-```python
-from trainers.checkpoints import load_adapter
+In this folder:
 
-adapter = load_adapter(folder, base)  # attached to base, and off
-with adapter.tokens(users):  # (B, {shape.user_dim})
-    noise = base.predict_noise(latents, timestep, text)
+```python
+from pathlib import Path
+
+import torch
+
+from trainers.assets import base_folder
+from trainers.checkpoints import load_adapter
+from trainers.stable_cascade.stage_c import load_base
+
+base = load_base(base_folder("{facts["suite"]}"))
+adapter = load_adapter(Path(), base)  # attached to base, and off
+latents, timestep = torch.randn(1, *base.latent_shape), torch.ones(1)
+users = torch.zeros(1, {shape.user_dim})  # the null user
+with adapter.tokens(users), torch.no_grad():
+    noise = base.predict_noise(latents, timestep, base.encode_text(["a caption"]))
 ```
+
+Pictures are drawn by `trainers.generator.CascadeGenerator`.
 
 ## Configuration
 
 ```yaml
 {to_yaml(config)}```
 """
+
+
+def _figures(tail: Sequence[Mapping[str, Any]], held_out: Mapping[str, float]) -> str:
+    """Rows of the table: what is logged, its mean over the last steps, and on validation pairs."""
+    return "\n".join(
+        f"| {meaning} | {np.mean([row[key] for row in tail]):.5f} | "
+        f"{f'{held_out[key]:.5f}' if key in held_out else 'not measured'} |"
+        for key, meaning in MEANING.items()
+        if tail and key in tail[-1]
+    )

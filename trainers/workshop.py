@@ -155,7 +155,9 @@ class Workshop:
         """Whether the folder already holds this run's adapter, trained to the end."""
         state = load_state(self.output, self.identity, tolerate=TOLERATED)
         whole = state is not None and state["step"] >= self.config.total_steps
-        return whole and (self.output / MANIFEST_FILE).is_file()
+        return whole and all(
+            (self.output / name).is_file() for name in (ADAPTER_FILE, MANIFEST_FILE)
+        )
 
     def finish(
         self,
@@ -173,7 +175,7 @@ class Workshop:
             user_vector: what the adapter's user vector means.
             facts: further facts for header and card.
         """
-        config, accelerator = self.config, self.accelerator
+        config, main = self.config, self.accelerator.is_main_process
         shape = AdapterShape(
             user_dim=config.adapter.user_dim,
             tokens=config.adapter.tokens,
@@ -186,78 +188,96 @@ class Workshop:
             file = self.output / "validation" / f"step-{at:06}.png"
             draw_grid(file, policy, self.suite, config, self._columns(user_vector))
 
-        train = examples("train")
         job = Job(
             config=config,
             policy=policy,
             cache=self.cache("train"),
-            examples=train,
+            examples=examples("train"),
             step=step,
             output=self.output,
-            accelerator=accelerator,
+            accelerator=self.accelerator,
             events=self.events,
             identity=self.identity,
             validate=validate,
         )
-        if accelerator.is_main_process:
+        unseen = None
+        if config.validation.pairs:  # made before training: what is missing is said at once
+            cache = self.cache("validation")
+            unseen = replace(job, cache=cache, examples=examples("validation"))
+        if main:
             write_atomic(self.output / "config.yaml", to_yaml(config))
+            # Not this run's, or it would be done: with it, a kill after the last step would
+            # pass another run's adapter for this one's.
+            (self.output / MANIFEST_FILE).unlink(missing_ok=True)
+        if facts:
+            self.events.note(", ".join(f"{name} {value}" for name, value in facts.items()))
         seconds = fit(job)
-        held_out = {}
-        if config.validation.pairs:
-            unseen = examples("validation")
-            held_out = measure(replace(job, cache=self.cache("validation"), examples=unseen))
-        if accelerator.is_main_process:
-            blocks = attention_blocks(self.base.unet)
-            header = AdapterHeader(
-                method=config.method,
-                base_sha256=self.base.sha256,
-                shape=shape,
-                width=max(int(block.to_q.out_features) for block in blocks.values()),
-                user_vector=user_vector,
-                rewards=tuple(spec.name for spec in self.rewards),
-                unconditional_user=config.sampling.unconditional_user,
-                facts={
-                    "suite": self.suite.name,
-                    "suite_version": self.suite.version,
-                    "seed": config.seed,
-                    "steps": config.total_steps,
-                    "batch_size": config.batch_size,
-                    "reward": config.reward,
-                    "examples": len(train),
-                    "left_out": {name: dict(why) for name, why in train.left_out.items()},
-                    "pairs_sha256": self.cache("train").pairs_sha256,
-                    **facts,
-                },
-            )
-            metrics = read_metrics(self.output / METRICS_FILE)
-            plot_losses(self.output / "loss.png", metrics)
-            policy.adapter.eval()
-            validate(config.total_steps)
-            save_adapter(self.output, policy.adapter.tensors(), header)
-            card = model_card(header, config, metrics, held_out, seconds)
-            write_atomic(self.output / "README.md", card)
-            # Last: with it, the run is done.
-            write_json(
-                self.output / MANIFEST_FILE,
-                {
-                    "schema_version": 1,
-                    "sha256": {ADAPTER_FILE: file_sha256(self.output / ADAPTER_FILE)},
-                    "command": self.command,
-                    "seed": config.seed,
-                    "steps": config.total_steps,
-                    "data": {
-                        "suite": self.suite.name,
-                        "version": self.suite.version,
-                        "pairs_sha256": self.cache("train").pairs_sha256,
-                    },
-                    "base_sha256": self.base.sha256,
-                    "seconds": round(seconds, 1),
-                    "figures": {name: round(value, 6) for name, value in held_out.items()},
-                },
-            )
-        accelerator.wait_for_everyone()
-        accelerator.end_training()
+        held_out = measure(unseen) if unseen else {}
+        if main:
+            header = self._header(job, shape, user_vector, facts)
+            self._leave(job, header, held_out, seconds)
+        self.accelerator.wait_for_everyone()
+        self.accelerator.end_training()
         return self.output
+
+    def _header(
+        self, job: Job, shape: AdapterShape, user_vector: UserVector, facts: Mapping[str, Any]
+    ) -> AdapterHeader:
+        """What the adapter's file says of itself."""
+        config, train = self.config, job.examples
+        blocks = attention_blocks(self.base.unet)
+        return AdapterHeader(
+            method=config.method,
+            base_sha256=self.base.sha256,
+            shape=shape,
+            width=max(int(block.to_q.out_features) for block in blocks.values()),
+            user_vector=user_vector,
+            rewards=tuple(spec.name for spec in self.rewards),
+            unconditional_user=config.sampling.unconditional_user,
+            facts={
+                "suite": self.suite.name,
+                "suite_version": self.suite.version,
+                "seed": config.seed,
+                "steps": config.total_steps,
+                "batch_size": config.batch_size,
+                "reward": config.reward,
+                "examples": len(train),
+                "left_out": {name: dict(why) for name, why in train.left_out.items()},
+                "pairs_sha256": job.cache.pairs_sha256,
+                **facts,
+            },
+        )
+
+    def _leave(
+        self, job: Job, header: AdapterHeader, held_out: Mapping[str, float], seconds: float
+    ) -> None:
+        """Write plot, pictures, adapter, card and, last, the manifest: with it the run is done."""
+        config, adapter = self.config, job.policy.adapter
+        metrics = read_metrics(self.output / METRICS_FILE)
+        plot_losses(self.output / "loss.png", metrics)
+        adapter.eval()
+        job.validate(config.total_steps)
+        save_adapter(self.output, adapter.tensors(), header)
+        card = model_card(header, config, metrics, held_out, seconds)
+        write_atomic(self.output / "README.md", card)
+        write_json(
+            self.output / MANIFEST_FILE,
+            {
+                "schema_version": 1,
+                "sha256": {ADAPTER_FILE: file_sha256(self.output / ADAPTER_FILE)},
+                "command": self.command,
+                "seed": config.seed,
+                "steps": config.total_steps,
+                "data": {
+                    "suite": self.suite.name,
+                    "version": self.suite.version,
+                    "pairs_sha256": job.cache.pairs_sha256,
+                },
+                "base_sha256": self.base.sha256,
+                "seconds": round(seconds, 1),
+                "figures": {name: round(value, 6) for name, value in held_out.items()},
+            },
+        )
 
     def _columns(self, user_vector: UserVector) -> dict[str, np.ndarray[Any, np.dtype[np.float32]]]:
         """Title -> user vector of each column of the validation grid beside the base's."""
@@ -324,17 +344,16 @@ def _make_folder(output: Path) -> None:
 
 
 def _accelerator(config: TrainConfig, device: str, output: Path) -> Accelerator:
-    import torch
     from accelerate import Accelerator
 
-    if device.startswith("cuda") and not torch.cuda.is_available():
-        raise MissingPrerequisite(f"no device {device} on this machine", fix="give --device cpu")
     accelerator = Accelerator(
         cpu=device == "cpu",
         mixed_precision="bf16" if config.precision == "bfloat16" else "no",
         log_with=config.tracker,
         project_dir=output if config.tracker else None,
     )
+    if device != "auto" and not device.startswith(accelerator.device.type):
+        raise MissingPrerequisite(f"no device {device} on this machine", fix="give --device cpu")
     if config.tracker:
         accelerator.init_trackers("ppdbench", config=json.loads(json.dumps(_flat(config))))
     return accelerator

@@ -8,12 +8,14 @@ goes on after any end, and after a finished run it loads no weights at all. Else
 from __future__ import annotations
 
 import contextlib
+import json
 import signal
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from ppdbench import plugins
 from ppdbench.benchmarks.device import resolve
@@ -93,19 +95,7 @@ def evaluate(
                 for name, generator in generators.items()
                 for item in plan_rewards(world, name, generator.info, captions, samples)
             ]
-            spec = {
-                "suite": world.name,
-                "suite_version": world.version,
-                "suite_digest": world.digest,
-                "sampling": asdict(world.sampling),
-                "benchmark": benchmark,
-                "split": "test",
-                "limit": None if whole else limit,
-                "samples": samples,
-                "model": model,
-                "baseline": world.baseline,
-                "generators": {n: {"revision": g.info.revision} for n, g in generators.items()},
-            }
+            spec = _spec(world, generators, model, benchmark, None if whole else limit, samples)
             with RunDirectory.open(runs, world.name, model, spec) as run, _final_state(run):
                 return _work(
                     run, world, generators, items, model, device, batch_size, fail_on_error, events
@@ -114,6 +104,30 @@ def evaluate(
         raise Interrupted(
             "interrupted; what was finished is saved", fix="run the same command again to go on"
         ) from None
+
+
+def _spec(
+    suite: Suite,
+    generators: Mapping[str, Generator],
+    model: str,
+    benchmark: str,
+    limit: int | None,
+    samples: int,
+) -> dict[str, Any]:
+    """All that changes results, and nothing that does not: what the fingerprint covers."""
+    return {
+        "suite": suite.name,
+        "suite_version": suite.version,
+        "suite_digest": suite.digest,
+        "sampling": asdict(suite.sampling),
+        "benchmark": benchmark,
+        "split": "test",
+        "limit": limit,
+        "samples": samples,
+        "model": model,
+        "baseline": suite.baseline,
+        "generators": {n: {"revision": g.info.revision} for n, g in generators.items()},
+    }
 
 
 def _work(
@@ -164,7 +178,17 @@ def _make(name: str, suite: Suite, device: str) -> tuple[str, Generator]:
             f"{name!r} gives no generator: `info` or `generate` is missing",
             fix="let it be a function of a LoadContext that returns a Generator",
         )
-    return (generator.info.name if ":" in name else name), generator
+    info = generator.info
+    try:  # now, not after hours of drawing: all of it goes into spec.json and summary.json
+        json.dumps(
+            [info.version, info.revision, info.licence, dict(info.settings)], allow_nan=False
+        )
+    except (TypeError, ValueError) as error:
+        raise PpdbenchError(
+            f"generator {name!r} describes itself by what is not JSON: {error}",
+            fix="let its `info` hold text, numbers, lists and dicts only",
+        ) from error
+    return (info.name if ":" in name else name), generator
 
 
 def _check(

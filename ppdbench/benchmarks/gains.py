@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from ppdbench.benchmarks.rows import Row
-from ppdbench.statistics.intervals import Interval, ratio_of_means_interval
+from ppdbench.benchmarks.rows import Key, Row
+from ppdbench.statistics.intervals import ratio_of_means_interval
 
 
 def gains(
@@ -65,12 +65,8 @@ def _gain(
         return {**found, "gain": None, "upper_bound_gain": None, "reason": withheld}
     if theirs is None:
         return {**found, "reason": "there are no results of an upper bound for this reward"}
-    ratio = ratio_of_means_interval(
-        [ours[key] - base[key] for key in keys],
-        [theirs[key] - base[key] for key in keys],
-        [caption for caption, _ in keys],
-    )
-    return {**found, **_named("ratio", ratio)}
+    above, below = ([scores[key] - base[key] for key in keys] for scores in (ours, theirs))
+    return {**found, **_share("ratio", above, below, keys, "the upper bound")}
 
 
 def _gold_gain(
@@ -90,17 +86,24 @@ def _gold_gain(
         for a, b, unit in zip((ours, gold_ours), (base, gold_base), units, strict=True)
         if unit is not None
     )
-    kept = ratio_of_means_interval(gold_gain, gain, [caption for caption, _ in keys])
     return {
         "gain": _mean(gain),
         "gold_gain": _mean(gold_gain),
-        **_named("kept", kept),
+        **_share("kept", gold_gain, gain, keys, model.name),
         "n": len(keys),
     }
 
 
-def _named(name: str, interval: Interval) -> dict[str, Any]:
+def _share(
+    name: str, gains: Sequence[float], whole: Sequence[float], keys: Sequence[Key], whose: str
+) -> dict[str, Any]:
+    """What part of `whole` the gains are; nothing is a part of a loss, though two losses divide."""
+    interval = ratio_of_means_interval(gains, whole, [caption for caption, _ in keys])
     found = {name: interval.estimate, "ci_low": interval.ci_low, "ci_high": interval.ci_high}
+    mean = _mean(whole)
+    if interval.estimate is not None and mean is not None and mean < 0:
+        reason = f"{whose} scores lower than the baseline: there is no gain to share"
+        return {**dict.fromkeys(found), "reason": reason}
     return {**found, "reason": interval.reason} if interval.reason else found
 
 

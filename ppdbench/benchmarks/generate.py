@@ -105,7 +105,12 @@ def _record(run: RunDirectory, item: Item, outcome: Image | Exception) -> dict[s
     elif not hasattr(outcome, "convert"):
         error = f"yielded {type(outcome).__name__}, not a PIL image"
     else:
-        image = run.images.put(outcome)
+        try:
+            pixels = outcome.convert("RGB")
+        except Exception as broken:  # opened lazily, a truncated file shows itself only here
+            error = _line(broken)
+        else:
+            image = run.images.put(pixels)
     return {
         "item": item.id,
         "generator": item.generator,

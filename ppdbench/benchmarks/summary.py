@@ -56,6 +56,8 @@ def write_summary(
             "scores": _sha256(run.scores),
             "scorers": scorers,
             "recorded": {name: entry.sha256 for name, entry in entries.items()},
+            "opponents": list(suite.opponents),
+            "upper_bounds": dict(suite.upper_bounds),
             "fail_on_error": fail_on_error,
         }
     )
@@ -121,18 +123,7 @@ def _summary(
         "n_expected": n_expected,
         "complete": n_ok == n_expected,
         "withheld": withheld,
-        "generators": {
-            row.name: {
-                "version": row.version,
-                "revision": row.revision,
-                "licence": row.licence,
-                "settings": dict(row.settings),
-                "source": row.source,
-                "n_ok": row.n_ok,
-                "n_expected": row.n_expected,
-            }
-            for row in rows.values()
-        },
+        "generators": {row.name: _about(row) for row in rows.values()},
         "rewards": {
             name: {field: entry[field] for field in REWARD_FIELDS}
             for name, entry in rewards.items()
@@ -192,6 +183,19 @@ def _recorded(
         n_ok=count_ok(found, rewards, classified),
         n_expected=len(keys) * len({r.user for r in entry.results}),
     )
+
+
+def _about(row: Row) -> dict[str, Any]:
+    """Who a row is and how much of it there is."""
+    return {
+        "version": row.version,
+        "revision": row.revision,
+        "licence": row.licence,
+        "settings": dict(row.settings),
+        "source": row.source,
+        "n_ok": row.n_ok,
+        "n_expected": row.n_expected,
+    }
 
 
 def _failure(result: Result | None, rewards: Mapping[str, Any], classified: bool) -> str | None:

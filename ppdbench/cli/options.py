@@ -10,7 +10,10 @@ import typer
 Suite = Annotated[str, typer.Option(metavar="NAME", help="What to measure on.")]
 Runs = Annotated[Path, typer.Option(metavar="DIR", help="Where run folders live.")]
 Device = Annotated[
-    str, typer.Option(metavar="DEVICE", help="cpu, cuda, mps ...; auto takes the fastest.")
+    str,
+    typer.Option(
+        metavar="DEVICE", help="cpu, cuda, cuda:1, mps; auto: cuda where there is one, else cpu."
+    ),
 ]
 AsJson = Annotated[
     bool,

@@ -47,7 +47,14 @@ COLUMNS: Mapping[str, str] = {
 """Column -> Arrow type, as Pick-a-Pic v2 has them."""
 
 REQUIRED = ("caption", "jpg_0", "jpg_1", "label_0", "label_1", "user_id")
-OPTIONAL = ("ranking_id", "has_label", "are_different", "model_0", "model_1")
+OPTIONAL = (
+    "ranking_id",
+    "has_label",
+    "are_different",
+    "model_0",
+    "model_1",
+    "num_example_per_prompt",
+)
 READ_ROWS = 64
 """Rows decoded from Parquet at a time: two 1 MB images a row make about 128 MB."""
 
@@ -204,6 +211,7 @@ def _pairs(files: Iterable[Path], report: ReadReport) -> Iterator[PreferencePair
             continue
         identity = row.get("ranking_id")
         different = row.get("are_different")
+        per_prompt = row.get("num_example_per_prompt")
         pair = PreferencePair(
             id=str(number if identity is None else identity),
             caption=row["caption"],
@@ -215,6 +223,7 @@ def _pairs(files: Iterable[Path], report: ReadReport) -> Iterator[PreferencePair
             model_0=row.get("model_0") or "",
             model_1=row.get("model_1") or "",
             are_different=different is None or bool(different),
+            num_example_per_prompt=1 if per_prompt is None else int(per_prompt),
         )
         report.read += 1
         report.ties += pair.tie

@@ -48,7 +48,7 @@ def tiles(summary: Summary) -> list[dict[str, Any]]:
     return [
         {
             "title": reward_title(summary, name),
-            "estimate": _win(summary, name, cells.get(name)),
+            "estimate": _win(name, cells.get(name)),
             "gold": rate(gold[name], "win_rate") if name in gold else None,
         }
         for name in reward_names(summary)
@@ -101,10 +101,8 @@ def comparisons(summary: Summary) -> list[dict[str, Any]]:
                 {
                     "opponent": opponent,
                     "source": _cell_source(summary, opponent, ours[opponent].get(name)),
-                    "ours": _win(summary, opponent, ours[opponent].get(name)),
-                    "gold": _win(summary, opponent, gold[opponent].get(name))
-                    if opponent in gold
-                    else None,
+                    "ours": _win(opponent, ours[opponent].get(name)),
+                    "gold": _win(opponent, gold[opponent].get(name)) if opponent in gold else None,
                 }
                 for opponent in ours
             ],
@@ -228,8 +226,7 @@ def _benchmark(summary: Summary, key: str) -> Mapping[str, Any]:
     return summary["benchmarks"].get(key) or {}
 
 
-def _win(summary: Summary, name: str, cell: Cell | None) -> Estimate:
-    cell = _withheld(summary, cell)
+def _win(name: str, cell: Cell | None) -> Estimate:
     return Estimate(
         name=name,
         shown=rate(cell, "win_rate"),
@@ -237,13 +234,6 @@ def _win(summary: Summary, name: str, cell: Cell | None) -> Estimate:
         verdict=outcome(cell),
         note=_sample(cell) if cell else "",
     )
-
-
-def _withheld(summary: Summary, cell: Cell | None) -> Cell | None:
-    """The cell, with the run's own reason where it gives none."""
-    if cell is not None and cell.get("win_rate") is None and not cell.get("reason"):
-        return {**cell, "reason": summary.get("reason")}
-    return cell
 
 
 def _sample(cell: Cell) -> str:

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
 import errno
+import io
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fake_world
 import pytest
+from PIL import Image
 
 from ppdbench import plugins
 from ppdbench.benchmarks.evaluate import TooManyFailures, evaluate
@@ -370,6 +373,55 @@ def test_what_is_no_image_is_a_failed_item(tmp_path: Path, monkeypatch: pytest.M
     assert found["n_ok"] == 0
     cell = found["benchmarks"]["rewards"]["plain"]["red"]
     assert (cell["win_rate"], cell["mean"], cell["n"]) == (None, None, 0)
+
+
+def test_an_image_that_breaks_when_it_is_read_is_a_failed_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pillow opens a file lazily: a truncated one raises at `convert`, not at `open`."""
+    draw = fake_world.ToyGenerator.generate
+    buffer = io.BytesIO()
+    Image.effect_noise((64, 64), 90).convert("RGB").save(buffer, "PNG")
+
+    def truncated(self: Any, requests: Sequence[GenerationRequest]) -> Iterator[Any]:
+        for request, image in zip(requests, draw(self, requests), strict=True):
+            broken = request.id == "tuned/reward:red/test-002/0"
+            yield Image.open(io.BytesIO(buffer.getvalue()[:-3000])) if broken else image
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake_world.ToyGenerator, "generate", truncated)
+        with pytest.raises(TooManyFailures, match="truncated") as caught:
+            run(tmp_path)
+    found = summary_of(caught.value.run)
+    assert [f["item"] for f in found["failures"]] == ["tuned/reward:red/test-002/0"]
+    run(tmp_path)
+    assert summary_of(caught.value.run)["complete"] is True
+
+
+def test_a_generator_that_cannot_be_written_down_is_refused_before_it_draws(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    init = fake_world.ToyGenerator.__init__
+
+    def described(self: Any, *args: Any, **options: Any) -> None:
+        init(self, *args, **options)
+        self.info = replace(self.info, settings={"weights": Path("here")})
+
+    monkeypatch.setattr(fake_world.ToyGenerator, "__init__", described)
+    with pytest.raises(PpdbenchError, match=r"'tuned' .* not JSON"):
+        run(tmp_path)
+    assert fake_world.calls == []
+    assert not (tmp_path / "runs").exists()
+
+
+def test_another_list_of_opponents_is_another_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert list(summary_of(run(tmp_path))["benchmarks"]["rewards"]) == ["plain", "other"]
+    monkeypatch.setattr(fake_world.ToySuite, "opponents", ("plain",))
+    monkeypatch.setattr(fake_world.ToySuite, "upper_bounds", {"green": "other"})
+    found = summary_of(run(tmp_path))["benchmarks"]
+    assert list(found["rewards"]) == ["plain"]
 
 
 def test_importing_the_job_brings_neither_torch_nor_scipy() -> None:

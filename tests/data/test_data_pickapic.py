@@ -33,6 +33,7 @@ def pair(number: int, label_0: float = 1.0, size: int = 8) -> PreferencePair:
         label_0=label_0,
         label_1=1.0 - label_0,
         user_id=number % 3,
+        num_example_per_prompt=1 + number % 4,
     )
 
 

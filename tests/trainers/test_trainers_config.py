@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,8 @@ def test_methods_share_what_must_be_equal() -> None:
         load_config(CONFIGS / "shapes" / f"{name}.yaml") for name in ("ppd", "diffusion-dpo", "sft")
     )
     assert ppd.adapter == dpo.adapter == sft.adapter
-    assert ppd.objective.beta == dpo.objective.beta
+    assert replace(ppd.objective, user_dropout=0) == dpo.objective
+    assert ppd.timesteps == dpo.timesteps and ppd.data == dpo.data
     assert (ppd.steps, ppd.batch_size) == (dpo.steps, dpo.batch_size) == (sft.steps, sft.batch_size)
     # PPD spends its steps on three rewards; the run for one of them gets a third.
     one = load_config(CONFIGS / "shapes" / "diffusion-dpo.yaml", ["reward=clip"])
@@ -52,6 +54,8 @@ def test_overrides_are_typed() -> None:
         ("adapter.tokens=1", "adapter.tokens"),
         ("steps.more=1", "steps"),
         ("sampling.unconditional_user=nobody", "unconditional_user"),
+        ("optimizer.betas=[0.9, 3]", "optimizer.betas"),
+        ("seed=100000000000000000000", "seed"),
         ("steps", "key=value"),
         ("reward=clip", "diffusion-dpo"),
     ],

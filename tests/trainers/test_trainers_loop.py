@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
+import math
 import os
 import signal
 import subprocess
@@ -15,15 +17,26 @@ from typing import Any
 import pytest
 import tiny_cascade
 import torch
+from accelerate import Accelerator
 from safetensors.torch import load_file
 from tiny_cascade import OVERRIDES, Log, TinySuite, at_step, run_training
 
 import trainers
-from ppdbench.errors import FingerprintMismatch, Interrupted, PpdbenchError, UsageError
+from ppdbench.errors import (
+    FingerprintMismatch,
+    Interrupted,
+    MissingPrerequisite,
+    PpdbenchError,
+    UsageError,
+    from_os_error,
+)
+from ppdbench.protocols import Split
 from ppdbench.runs.lock import RunLock
-from trainers import checkpoints, latents, loop, ppd, relabel, workshop
-from trainers.config import CONFIGS
+from ppdbench.runs.records import RecordWriter
+from trainers import assets, checkpoints, latents, loop, ppd, relabel, workshop
+from trainers.config import CONFIGS, load_config
 from trainers.metrics import read_metrics
+from trainers.steps import PreferenceStep
 
 pytestmark = pytest.mark.usefixtures("channel_rewards")
 METHODS = ("ppd", "sft", "diffusion-dpo")
@@ -204,10 +217,163 @@ def test_other_settings_are_refused_and_named(
         run_training("ppd", tiny_base_folder, uninterrupted("ppd"), ["objective.beta=7"])
 
 
+def test_manifest_of_an_older_run_does_not_end_this_one(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    """Its state deleted and other settings given: killed after the last step, it is not done."""
+    output = tmp_path / "out"
+    run_training("ppd", tiny_base_folder, output, ["seed=5"])
+    (output / "trainer_state.pt").unlink()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(workshop, "save_adapter", _die)
+        run_training("ppd", tiny_base_folder, output)
+    run_training("ppd", tiny_base_folder, output)
+    assert same_outcome(output, uninterrupted("ppd"))
+
+
+def _die(*_args: Any) -> None:
+    raise _Killed
+
+
+def test_lost_adapter_is_written_again(tmp_path: Path, tiny_base_folder: Path) -> None:
+    folder = run_training("sft", tiny_base_folder, tmp_path / "out")
+    before = (folder / "adapter.safetensors").read_bytes()
+    (folder / "adapter.safetensors").unlink()
+    run_training("sft", tiny_base_folder, folder)
+    assert (folder / "adapter.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(checkpoints, "write_atomic"), (RecordWriter, "write"), (latents, "write_atomic")],
+    ids=["state", "metrics", "latents"],
+)
+def test_full_disk_is_named_and_nothing_is_lost(
+    module: Any,
+    name: str,
+    tmp_path: Path,
+    tiny_base_folder: Path,
+    uninterrupted: Callable[[str], Path],
+) -> None:
+    calls, real = 0, getattr(module, name)
+
+    def full(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            refused = OSError(errno.ENOSPC, "No space left on device")
+            raise from_os_error(refused, tmp_path / "out")
+        return real(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, full)
+        with pytest.raises(MissingPrerequisite, match="no space left"):
+            run_training("ppd", tiny_base_folder, tmp_path / "out")
+    run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
+
+
+def test_gradient_norm_is_measured_when_nothing_is_clipped(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    folder = run_training("ppd", tiny_base_folder, tmp_path / "out", ["optimizer.grad_clip=null"])
+    free, clipped = metrics_of(folder), metrics_of(uninterrupted("ppd"))
+    assert all(row["grad_norm"] > 0 for row in free)
+    assert free[0]["grad_norm"] == clipped[0]["grad_norm"]
+
+
+def test_infinite_gradient_stops_the_run_before_it_is_saved(
+    tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Accelerator, "clip_grad_norm_", lambda *_: torch.tensor(math.inf))
+    with pytest.raises(PpdbenchError, match="step 1: grad_norm") as caught:
+        run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert "optimizer.lr" in caught.value.fix
+    assert not (tmp_path / "out" / "trainer_state.pt").exists()
+
+
+def test_warning_comes_also_after_a_stop(
+    tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The watch is given the steps before the stop, and an uninterrupted run none."""
+    met: list[int] = []
+    real = loop.DriftWatch.recall
+
+    def recall(self: Any, rows: Any, *, warned: bool) -> None:
+        met.append(len(rows))
+        real(self, rows, warned=warned)
+
+    monkeypatch.setattr(loop.DriftWatch, "recall", recall)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(loop, "_tell", at_step(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        run_training("ppd", tiny_base_folder, tmp_path / "out")
+    run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert met == [0, 3]
+
+
+def test_missing_validation_pairs_are_said_before_training(
+    tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = TinySuite.pairs
+
+    def pairs(self: TinySuite, split: Split) -> Path:
+        if split == "validation":
+            raise MissingPrerequisite("no validation pairs", fix="set validation.pairs=0")
+        return real(self, split)
+
+    monkeypatch.setattr(TinySuite, "pairs", pairs)
+    monkeypatch.setattr(workshop, "fit", lambda _job: pytest.fail("trained first"))
+    with pytest.raises(MissingPrerequisite, match="no validation pairs"):
+        run_training("sft", tiny_base_folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize("device", ["gpu", "mps" if not torch.backends.mps.is_available() else "x"])
+def test_device_that_is_not_there_is_refused(device: str, tmp_path: Path) -> None:
+    with pytest.raises(MissingPrerequisite, match=f"no device {device}"):
+        ppd.train(
+            TinySuite(tmp_path),
+            output=tmp_path / "out",
+            config=CONFIGS / "shapes" / "ppd.yaml",
+            overrides=OVERRIDES,
+            device=device,
+            events=Log(),
+        )
+
+
+def test_model_card_is_true_and_its_code_runs(
+    uninterrupted: Callable[[str], Path],
+    tiny_base_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    folder = uninterrupted("ppd")
+    card = (folder / "README.md").read_text()
+    config = load_config(folder / "config.yaml")
+    step = PreferenceStep(config.objective, 1)
+    assert f"beta {config.objective.beta:g}, beta_eff {step.beta_eff:g}" in card
+    assert "weights of clip, aesthetic, hps" in card
+    held_out = json.loads((folder / "manifest.json").read_text())["figures"]
+    assert f"| {str(held_out['divergence'])[:5]}" in card  # not rounded twice
+    code = card.partition("```python\n")[2].partition("```")[0]
+    (tmp_path / "tiny").mkdir()
+    (tmp_path / "tiny" / "base").symlink_to(tiny_base_folder)
+    monkeypatch.setattr(assets, "SHIPPED", tmp_path)
+    monkeypatch.chdir(folder)
+    made: dict[str, Any] = {}
+    exec(code, made)  # noqa: S102
+    assert made["noise"].shape == made["latents"].shape
+    assert not torch.equal(
+        made["noise"],
+        made["base"].predict_noise(
+            made["latents"], made["timestep"], made["base"].encode_text(["a caption"])
+        ),
+    )
+
+
 def test_second_process_is_told_to_wait(tmp_path: Path, tiny_base_folder: Path) -> None:
     (tmp_path / "out").mkdir()
     lock = RunLock(tmp_path / "out")
-    with pytest.raises(PpdbenchError, match="another process"):
+    with pytest.raises(PpdbenchError, match=r"another process[\s\S]*--output"):
         run_training("sft", tiny_base_folder, tmp_path / "out")
     lock.release()
 

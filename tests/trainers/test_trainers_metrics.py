@@ -51,6 +51,21 @@ def test_drift_watch(
     assert watch.warned is warns
 
 
+def test_drift_watch_warns_where_it_would_have_without_a_stop() -> None:
+    rows = [
+        {"win_term": 0.0003 * t, "lose_term": 0.002 * t, "reference_error": 0.5} for t in range(120)
+    ]
+    whole = DriftWatch()
+    said = [whole.see(row) for row in rows]
+    at = next(step for step, text in enumerate(said) if text)
+    resumed = DriftWatch()
+    resumed.recall(rows[: at - 3], warned=False)
+    assert [resumed.see(row) for row in rows[at - 3 :]] == said[at - 3 :]
+    after = DriftWatch()
+    after.recall(rows[: at + 5], warned=True)
+    assert not any(after.see(row) for row in rows[at + 5 :])
+
+
 def test_drift_watch_has_nothing_to_say_of_sft() -> None:
     watch = DriftWatch(window=2)
     assert [watch.see({"win_term": float(t), "reference_error": 0.1}) for t in range(9)] == [

@@ -31,6 +31,8 @@ class StageConfig:
     batch_size: int
     lr: float
     warmup: int = 100
+    decay: float = 1.0
+    """Share of the steps after the warm-up over which the learning rate falls; the last ones."""
     weight_decay: float = 0.0
     ema: float = 0.0
     """Decay of the weights' moving average; 0 keeps the last weights."""
@@ -104,7 +106,8 @@ def run_stage(
 def _learning_rate_factor(step: int, config: StageConfig) -> float:
     if step < config.warmup:
         return (step + 1) / config.warmup
-    done = (step - config.warmup) / max(1, config.steps - config.warmup)
+    falling = max(1.0, config.decay * (config.steps - config.warmup))
+    done = max(0.0, 1 - (config.steps - step) / falling)
     return 0.05 + 0.95 * 0.5 * (1 + math.cos(math.pi * done))
 
 

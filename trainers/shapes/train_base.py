@@ -21,8 +21,9 @@ from trainers.stable_cascade.schedule import TIMESTEP_MIN, add_noise, alpha_sigm
 from trainers.stable_cascade.stage_c import Base, TextConditioning
 
 CONFIG = StageConfig(
-    seed=12, steps=10000, batch_size=64, lr=1.2e-3, weight_decay=0.01, warmup=300, ema=0.9995
-)
+    seed=12, steps=18000, batch_size=64, lr=1e-3, weight_decay=0.01, warmup=300, decay=0.25,
+    ema=0.9995,
+)  # fmt: skip
 CAPTION_DROPOUT = 0.1
 TIMESTEP_LOGIT_MEAN, TIMESTEP_LOGIT_STD = 0.4, 1.2
 WEIGHT_MAX = 5.0
