@@ -3,7 +3,7 @@
 A folder a pair file and base, both by hash, of memory-mapped safetensors shards, each written
 whole or not at all; a killed encoding goes on at its next shard::
 
-    <cache>/<pairs sha256[:16]>-<base sha256[:16]>[-<limit>]/
+    <cache>/<pairs sha256[:16]>-<base sha256[:16]>-<size>[-<limit>]/
       index.json                     counts, hashes; written last: with it the cache is complete
       captions.json                  the distinct captions
       pairs.safetensors              per pair: labels, row of its caption
@@ -30,6 +30,7 @@ from torch import Tensor
 
 from ppdbench.data.images import decode_image
 from ppdbench.data.pickapic import PreferencePair, count_rows, read_batches
+from ppdbench.errors import MissingPrerequisite
 from ppdbench.runs.atomic import write_atomic, write_json
 from trainers.progress import Events
 from trainers.stable_cascade.stage_c import Base, TextConditioning
@@ -126,10 +127,13 @@ def encode_pairs(
         events: told of the progress.
         share: (rank, world): encode each world-th shard only.
         wait: called where all processes must have come before one goes on.
+
+    Raises:
+        MissingPrerequisite: the file holds no usable pair.
     """
     rank, world = share
     digest = file_sha256(pairs)
-    name = f"{digest[:16]}-{base.sha256[:16]}" + (f"-{limit}" if limit else "")
+    name = f"{digest[:16]}-{base.sha256[:16]}-{size[0]}x{size[1]}" + (f"-{limit}" if limit else "")
     folder = cache / name
     if not (folder / "index.json").is_file():
         _encode_images(pairs, base, folder, size, limit, events, share)
@@ -151,7 +155,12 @@ def encode_pairs(
             }
             write_json(folder / "index.json", index)
         wait()
-    return _open(folder, digest, limit)
+    opened = _open(folder, digest, limit)
+    if not len(opened):
+        raise MissingPrerequisite(
+            f"{pairs} holds no usable pair", fix="give pair data with labels and readable images"
+        )
+    return opened
 
 
 def batches(pairs: Path, limit: int | None) -> Iterator[tuple[int, list[PreferencePair]]]:

@@ -35,7 +35,7 @@ from ppdbench.runs.lock import RunLock
 from ppdbench.runs.records import RecordWriter
 from trainers import assets, checkpoints, latents, loop, ppd, relabel, workshop
 from trainers.config import CONFIGS, load_config
-from trainers.metrics import read_metrics
+from trainers.metrics import DriftWatch, read_metrics
 from trainers.steps import PreferenceStep
 
 pytestmark = pytest.mark.usefixtures("channel_rewards")
@@ -297,13 +297,13 @@ def test_warning_comes_also_after_a_stop(
 ) -> None:
     """The watch is given the steps before the stop, and an uninterrupted run none."""
     met: list[int] = []
-    real = loop.DriftWatch.recall
+    real = DriftWatch.recall
 
     def recall(self: Any, rows: Any, *, warned: bool) -> None:
         met.append(len(rows))
         real(self, rows, warned=warned)
 
-    monkeypatch.setattr(loop.DriftWatch, "recall", recall)
+    monkeypatch.setattr(DriftWatch, "recall", recall)
     with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
         patch.setattr(loop, "_tell", at_step(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
         run_training("ppd", tiny_base_folder, tmp_path / "out")

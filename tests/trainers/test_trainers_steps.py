@@ -64,7 +64,8 @@ def errors(policy: Policy, batch: Batch, row: int, side: str, *, reference: bool
     noisy = add_noise(getattr(batch, side)[one], noise, batch.timestep[one])
     inputs = (noisy, batch.timestep[one], batch.text[one])
     heard = policy.reference(*inputs) if reference else policy(*inputs, batch.users[one])
-    return (heard - noise).square().mean()
+    error: torch.Tensor = (heard - noise).square().mean()
+    return error
 
 
 @pytest.mark.parametrize("weight", ["constant", "p2"])
@@ -200,12 +201,9 @@ def test_batch_holds_what_each_user_prefers(
             own = [[1, 0, 0], [0, 0, 1]][labeller[row]]
             assert vector in (own, [0, 0, 0])
             met.add((int(labeller[row]), vector == own))
-            number = min(
-                range(len(pairs)),
-                key=lambda n, w=batch.winner[row], o=batch.loser[row]: float(
-                    (latents[n].sum(0) - w - o).abs().sum()
-                ),
-            )
+            both = batch.winner[row] + batch.loser[row]
+            far = [float((pair.sum(0) - both).abs().sum()) for pair in latents]
+            number = int(np.argmin(far))
             assert number % 6  # ties are nobody's
             # User 0 prefers image 1 of odd pairs, user 1 the other.
             side = (number % 2) ^ int(labeller[row])

@@ -20,7 +20,7 @@ from ppdbench.suites.shapes.classifier import ShapesClassifier, load_classifier
 from ppdbench.suites.shapes.scenes import caption_of, double_scenes, single_scenes
 from ppdbench.suites.shapes.suite import ASSETS, ShapesSuite
 from trainers.assets import base_folder
-from trainers.shapes import train_base, train_classifier, train_compressor
+from trainers.shapes import train_base, train_classifier, train_compressor, train_text
 from trainers.shapes.manifest import MANIFEST, save_half, write_json, write_manifest
 from trainers.shapes.renders import Renders, as_unit, make_renders
 from trainers.shapes.reward_data import (
@@ -121,9 +121,9 @@ def _base(world: World, out: Path, _seed: int) -> None:
     )
     base.compressor.load_state_dict(compressor.state_dict())
     base.previewer.load_state_dict(previewer.state_dict())
+    text = train_text.train_text(base, work=world.work, report=world.report, device=world.device)
     if world.compile:
         base.unet.compile()
-        base.text_encoder.compile()
     second = train_base.train_base(
         base, world.renders, work=world.work, report=world.report, device=world.device
     )
@@ -131,6 +131,7 @@ def _base(world: World, out: Path, _seed: int) -> None:
     for name, module in base.parts.items():
         save_half(module.state_dict(), out / f"{name}.safetensors")
     figures = {f"compressor_{name}": x for name, x in first.items()}
+    figures |= {f"text_encoder_{name}": x for name, x in text.items()}
     figures |= {f"stage_c_{name}": x for name, x in second.items()}
     figures |= _measure_base(world, load_base(out, world.device))
     config = train_base.CONFIG

@@ -1,8 +1,8 @@
-"""Stage 2 of the embedded world: Stage C and its text encoder on the compressor's latents.
+"""Stage 3 of the embedded world: Stage C on the compressor's latents and the text encoder's states.
 
-The caption encoder is trained with Stage C (the original's is a frozen CLIP, which no one has
-for this language). Timesteps and weights lean to high noise, where geometry is decided; the
-original leans there by P2 weighting.
+Both are frozen, as the original's are, and encoded once. Timesteps and weights lean to high noise,
+where geometry is decided; the original leans there by P2 weighting. Captions with two objects are
+harder, so they are drawn more often than the data has them.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from trainers.stable_cascade.schedule import TIMESTEP_MIN, add_noise, alpha_sigm
 from trainers.stable_cascade.stage_c import Base, TextConditioning
 
 CONFIG = StageConfig(
-    seed=12, steps=18000, batch_size=64, lr=1e-3, weight_decay=0.01, warmup=300, decay=0.25,
+    seed=12, steps=14000, batch_size=64, lr=1e-3, weight_decay=0.01, warmup=300, decay=0.25,
     ema=0.9995,
 )  # fmt: skip
 CAPTION_DROPOUT = 0.1
+TWO_OBJECTS = 0.5
+"""Share of a batch whose captions have two objects."""
 TIMESTEP_LOGIT_MEAN, TIMESTEP_LOGIT_STD = 0.4, 1.2
 WEIGHT_MAX = 5.0
 """The noise error is weighted by 1 / alpha^2, as a velocity target would weigh it, up to this."""
@@ -87,27 +89,37 @@ def train_base(
     device: str = "cpu",
     config: StageConfig = CONFIG,
 ) -> dict[str, float]:
-    """Train Stage C and the text encoder in place; the compressor is already trained."""
+    """Train Stage C in place; the compressor and the text encoder are already trained."""
     base.to(device).eval()  # no dropout anywhere; batch norm's statistics stay as they are
-    base.compressor.requires_grad_(False)
-    base.previewer.requires_grad_(False)
+    for part in (base.compressor, base.previewer, base.text_encoder):
+        part.requires_grad_(False)
     latents = encode_all(base.compressor, renders.images, device)
-    texts = sorted(set(renders.captions))
-    row_of = {text: row for row, text in enumerate(texts)}
-    tokens = base.tokenize([*texts, ""])
+    captions = [*sorted(set(renders.captions)), ""]
+    row_of = {caption: row for row, caption in enumerate(captions)}
     caption_rows = torch.tensor([row_of[caption] for caption in renders.captions])
+    texts = [base.encode_text(captions[i : i + 1024]) for i in range(0, len(captions), 1024)]
+    hidden = torch.cat([text.hidden for text in texts])
+    pooled = torch.cat([text.pooled for text in texts])
+    two = torch.tensor([len(scene.things) > 1 for scene in renders.scenes])
+    pools = (two.logical_not().nonzero()[:, 0], two.nonzero()[:, 0])
 
     def loss_of(_step: int, generator: torch.Generator) -> Tensor:
         size = config.batch_size
-        rows = torch.randint(len(latents), (size,), generator=generator)
+        from_two = round(TWO_OBJECTS * size)
+        rows = torch.cat(
+            [
+                pool[torch.randint(len(pool), (count,), generator=generator)]
+                for pool, count in zip(pools, (size - from_two, from_two), strict=True)
+            ]
+        )
         dropped = torch.rand(size, generator=generator) < CAPTION_DROPOUT
-        captions = torch.where(dropped, len(texts), caption_rows[rows])
+        chosen = torch.where(dropped, len(captions) - 1, caption_rows[rows]).to(device)
         normal = torch.randn(size, generator=generator)
         timestep = torch.sigmoid(TIMESTEP_LOGIT_STD * normal + TIMESTEP_LOGIT_MEAN)
         timestep = timestep.clamp(TIMESTEP_MIN, 1).to(device)
-        noise = torch.randn(latents[rows].shape, generator=generator).to(device)
         clean = latents[rows].to(device)
-        text: TextConditioning = base.encode_tokens(tokens[captions])
+        noise = torch.randn(clean.shape, generator=generator).to(device)
+        text = TextConditioning(hidden[chosen], pooled[chosen])
         predicted = base.predict_noise(add_noise(clean, noise, timestep), timestep, text)
         alpha, _ = alpha_sigma(timestep)
         weight = (1 / alpha.square()).clamp(max=WEIGHT_MAX)
@@ -115,7 +127,7 @@ def train_base(
 
     return run_stage(
         "base",
-        {"stage_c": base.unet, "text_encoder": base.text_encoder},
+        {"stage_c": base.unet},
         loss_of,
         config,
         state_file=work / "base.state.pt",

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ppdbench.errors import MissingPrerequisite
+from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import (
     Caption,
     CaptionClassifier,
@@ -93,7 +93,13 @@ class ShapesSuite:
             )
         path = cache_folder() / "shapes" / f"v{self.version}-{self.world[:12]}" / f"{split}.parquet"
         if not path.exists():
-            write_pairs(path, choices("train", split, PAIRS_PER_PERSON[split]))
+            try:
+                write_pairs(path, choices("train", split, PAIRS_PER_PERSON[split]))
+            except PpdbenchError as error:
+                raise MissingPrerequisite(
+                    str(error),
+                    fix="set PPDBENCH_CACHE to a writable folder with 100 MB of free space",
+                ) from error
         return path
 
     @cached_property
