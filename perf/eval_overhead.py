@@ -1,7 +1,8 @@
 """How much the harness costs: `evaluate` against a bare batched loop over the same models.
 
 Both sides draw the same requests in the same batches and score the same images with the same
-scorers, in one process, alternating. The bare side keeps images in memory and writes nothing; the
+scorers through the same engine, so that both share the rewards' common work, in one process,
+alternating. The bare side keeps images in memory and writes nothing; the
 other side is `evaluate` as `ppdbench eval` calls it, its time taken from the `generate` and
 `measure` stages in status.json. On both sides generators and rewards load their weights on their
 first batch, inside the time; the classifier loads its own before, outside of it.
@@ -30,6 +31,7 @@ from ppdbench.benchmarks.device import resolve
 from ppdbench.benchmarks.evaluate import evaluate
 from ppdbench.benchmarks.plan import Item, in_batches, plan_rewards
 from ppdbench.protocols import Generator, LoadContext, Reward, Suite
+from ppdbench.rewards.engine import score_images
 from ppdbench.runs.environment import environment
 
 BAR = 0.90
@@ -71,11 +73,10 @@ def bare_seconds(suite: Suite, model: str, device: str, limit: int, batch_size: 
     """Seconds to draw and score everything with nothing around the models."""
     generators = make_generators(suite, model, device)
     items = make_plan(suite, generators, limit)
-    scorers: list[Any] = [
-        plugins.load("rewards", spec.kind)(spec, device) for spec in suite.rewards()
-    ]
+    rewards: dict[str, Reward] = {
+        spec.name: plugins.load("rewards", spec.kind)(spec, device) for spec in suite.rewards()
+    }
     classifier = suite.classifier(device)
-    scorers += [classifier] if classifier is not None else []
 
     begin = time.perf_counter()
     images = []
@@ -86,9 +87,9 @@ def bare_seconds(suite: Suite, model: str, device: str, limit: int, batch_size: 
     captions = [item.caption.text for item in items]
     for batch in in_batches(list(zip(images, captions, strict=True)), batch_size):
         pictures, texts = [image for image, _ in batch], [text for _, text in batch]
-        for scorer in scorers:
-            score = scorer.score if isinstance(scorer, Reward) else scorer.check
-            score(pictures, texts)
+        score_images(rewards, pictures, texts, batch_size=batch_size)
+        if classifier is not None:
+            classifier.check(pictures, texts)
     return time.perf_counter() - begin
 
 

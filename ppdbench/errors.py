@@ -63,6 +63,14 @@ def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:
     )
 
 
+def missing_module(who: str, error: ModuleNotFoundError) -> MissingPrerequisite:
+    """An error for a plug-in that imports what is not installed, at once or when it is used."""
+    return MissingPrerequisite(
+        f"{who} needs the module {error.name!r}, which is not installed",
+        fix=f"install {error.name} into the environment of ppdbench",
+    )
+
+
 def one_line(error: BaseException, limit: int = 300) -> str:
     """What a library said, on one line; torch lists wrong keys below a line that names none."""
     said = " ".join(str(error).split()) or type(error).__name__

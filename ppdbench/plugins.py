@@ -10,7 +10,7 @@ from __future__ import annotations
 from importlib import metadata
 from typing import Any, Literal
 
-from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError, unknown_name
+from ppdbench.errors import PpdbenchError, UsageError, missing_module, unknown_name
 
 Group = Literal["generators", "rewards", "suites", "trainers"]
 
@@ -42,10 +42,7 @@ def load(group: Group, name: str) -> Any:
                 f"no module is called {error.name!r}",
                 fix=f"mend {name!r}, or install its package (or put its folder in PYTHONPATH)",
             ) from error
-        raise MissingPrerequisite(
-            f"{origin} needs the module {error.name!r}, which is not installed",
-            fix=f"install {error.name} into the environment of ppdbench",
-        ) from error
+        raise missing_module(origin, error) from error
     except Exception as error:
         raise PpdbenchError(
             f"{origin} cannot be imported: {type(error).__name__}: {error}",

@@ -23,7 +23,13 @@ from ppdbench.benchmarks.generate import generate
 from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.plan import Item, plan_rewards
 from ppdbench.benchmarks.scorers import Scorers
-from ppdbench.errors import Interrupted, PpdbenchError, UsageError, unknown_name
+from ppdbench.errors import (
+    Interrupted,
+    PpdbenchError,
+    UsageError,
+    missing_module,
+    unknown_name,
+)
 from ppdbench.protocols import Events, Generator, LoadContext, Suite
 from ppdbench.runs.directory import RunDirectory
 
@@ -168,6 +174,8 @@ def _make(name: str, suite: Suite, device: str) -> tuple[str, Generator]:
         generator = factory(LoadContext(suite=suite, device=device))
     except PpdbenchError:
         raise
+    except ModuleNotFoundError as error:
+        raise missing_module(f"generator {name!r}", error) from error
     except Exception as error:
         raise PpdbenchError(
             f"generator {name!r} cannot be made: {type(error).__name__}: {error}",

@@ -1,20 +1,22 @@
 """The measure stage: every image by every reward and by the caption classifier, once.
 
-A batch of images is read once and handed to each scorer that has not seen it. What a scorer cannot
-score (it raised, or said NaN) is recorded as an error and tried again by the next run of the same
-command; it is never a zero.
+A batch of images is read once and scored by each scorer that has not seen it; rewards share their
+preprocessing and embeddings (`ppdbench.rewards.engine`), and each one's scores are recorded as they
+come. What a scorer cannot score (it raised, or said NaN) is recorded as an error and tried again by
+the next run of the same command; it is never a zero and costs no other scorer anything.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.benchmarks.plan import Item, in_batches
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.errors import PpdbenchError
-from ppdbench.protocols import Events, Reward
+from ppdbench.protocols import CaptionClassifier, Events, Reward
+from ppdbench.rewards.engine import score_each
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.records import RecordWriter, read_records
 from ppdbench.runs.results import FIDELITY
@@ -54,14 +56,12 @@ def measure(
     with run.status.timed("measure"), RecordWriter(run.scores) as writer:
         for batch in in_batches([pair for pair in todo if pair[0].id in missing], batch_size):
             images = [run.images.get(sha256) for _, sha256 in batch]
-            for key in scorers.identities:
-                rows = [row for row, (item, _) in enumerate(batch) if key in missing[item.id]]
-                if rows:
-                    values = _score(
-                        _call(scorers, key),
-                        [images[row] for row in rows],
-                        [batch[row][0].caption.text for row in rows],
-                    )
+            for keys, rows in _alike([missing[item.id] for item, _ in batch]):
+                for key, values in _score(
+                    {key: scorers.loaded[key] for key in scorers.identities if key in keys},
+                    [images[row] for row in rows],
+                    [batch[row][0].caption.text for row in rows],
+                ):
                     writer.write(
                         _record(batch[row], key, scorers.identities[key], value)
                         for row, value in zip(rows, values, strict=True)
@@ -78,7 +78,7 @@ def _settle(
     while True:
         missing = _missing(run, todo, scorers.identities) if not scorers.unknown else {}
         needed = {key for keys in missing.values() for key in keys} | set(scorers.unknown)
-        wanted = [key for key in needed if key not in scorers.loaded]
+        wanted = sorted(needed - scorers.loaded.keys())
         if not wanted:
             return missing
         with run.status.timed("load scorers"):
@@ -108,33 +108,59 @@ def _missing(
     return {item: keys for item, keys in lacks.items() if keys}
 
 
-def _call(scorers: Scorers, key: str) -> Callable[[list[Image], list[str]], Values]:
-    scorer = scorers.loaded[key]
-    if isinstance(scorer, Reward):
-        reward = scorer
-        return lambda images, captions: [float(x) for x in reward.score(images, captions)]
-    return scorer.check
+def _alike(lacks: Sequence[set[str]]) -> list[tuple[frozenset[str], list[int]]]:
+    """Rows that lack the same scorers, so that these can share their work on them."""
+    groups: dict[frozenset[str], list[int]] = {}
+    for row, keys in enumerate(lacks):
+        groups.setdefault(frozenset(keys), []).append(row)
+    return list(groups.items())
 
 
 def _score(
-    call: Callable[[list[Image], list[str]], Values], images: list[Image], captions: list[str]
-) -> Values:
-    """One value an image; a batch that fails is asked again one by one."""
-    try:
-        values = call(images, captions)
-        if len(values) != len(images):
-            raise ValueError(f"{len(values)} scores for {len(images)} images")
-        return values
-    except PpdbenchError:
-        raise
-    except Exception as error:  # whatever a plug-in raises is that item's failure, not the run's
-        if len(images) == 1:
-            return [error]
-        return [
-            value
+    scorers: Mapping[str, Reward | CaptionClassifier],
+    images: Sequence[Image],
+    captions: Sequence[str],
+) -> Iterator[tuple[str, Values]]:
+    """Each scorer's values, one an image; those that fail on a batch are asked one by one."""
+    failed = {}
+    for key, found in _try_each(scorers, images, captions):
+        if not isinstance(found, Exception):
+            yield key, found
+        elif len(images) == 1:
+            yield key, [found]
+        else:
+            failed[key] = scorers[key]
+    if failed:
+        alone = [
+            dict(_score(failed, [image], [caption]))
             for image, caption in zip(images, captions, strict=True)
-            for value in _score(call, [image], [caption])
         ]
+        for key in failed:
+            yield key, [value for one in alone for value in one[key]]
+
+
+def _try_each(
+    scorers: Mapping[str, Reward | CaptionClassifier],
+    images: Sequence[Image],
+    captions: Sequence[str],
+) -> Iterator[tuple[str, Values | Exception]]:
+    """Each scorer's values on the whole batch, or what it raised."""
+    rewards = {key: scorer for key, scorer in scorers.items() if isinstance(scorer, Reward)}
+    for key, found in score_each(rewards, images, captions):
+        yield key, found if isinstance(found, Exception) else [float(value) for value in found]
+    for key, scorer in scorers.items():
+        if isinstance(scorer, Reward):
+            continue
+        try:
+            facts = scorer.check(images, captions)
+            if len(facts) != len(images):
+                raise ValueError(f"facts of {len(facts)} images for {len(images)}")
+        except PpdbenchError:
+            raise
+        except Exception as error:  # whatever a plug-in raises is that item's failure
+            yield key, error
+        else:
+            yield key, facts
 
 
 def _record(pair: tuple[Item, str], key: str, identity: str, value: Any) -> dict[str, Any]:

@@ -18,8 +18,12 @@ from ppdbench.benchmarks.gains import gains, gold_gains
 from ppdbench.benchmarks.plan import user_id
 from ppdbench.benchmarks.rows import Key, Row, gold_of, scores_by
 from ppdbench.statistics.holm import holm
+from ppdbench.statistics.intervals import cluster_bootstrap_mean
 from ppdbench.statistics.win_rate import win_rate
 
+MEANS = tuple(
+    f"{whose}mean{end}" for whose in ("", "opponent_") for end in ("", "_ci_low", "_ci_high")
+)
 RATES = ("win_rate", "ci_low", "ci_high", "p_value", "p_holm")
 
 
@@ -76,7 +80,7 @@ def _against(comparison: Comparison, opponent: str, scorers: Mapping[str, str]) 
     row = comparison.rows.get(opponent)
     if row is None:
         reason = f"{opponent} has no recorded results here; --model {opponent} computes them"
-        blank = {"mean": None, "opponent_mean": None, **dict.fromkeys(RATES), "n": 0}
+        blank = {**dict.fromkeys(MEANS), **dict.fromkeys(RATES), "n": 0}
         tail = {"n_expected": comparison.n_expected, "test": None, "source": None}
         return {reward: {**blank, **tail, "reason": reason} for reward in scorers}
     cells = {reward: _figures(comparison, row, reward, scorers[reward]) for reward in scorers}
@@ -89,10 +93,16 @@ def _against(comparison: Comparison, opponent: str, scorers: Mapping[str, str]) 
 def _figures(comparison: Comparison, row: Row, reward: str, scorer: str) -> dict[str, Any]:
     model = comparison.rows[comparison.model]
     ours, theirs, keys = paired(model.scores(reward, scorer), row.scores(reward, scorer))
-    found = win_rate(ours, theirs, [caption for caption, _ in keys])
+    captions = [caption for caption, _ in keys]
+    found = win_rate(ours, theirs, captions)
+    mean, other = (cluster_bootstrap_mean(scores, captions) for scores in (ours, theirs))
     figures = {
-        "mean": sum(ours) / len(ours) if ours else None,
-        "opponent_mean": sum(theirs) / len(theirs) if theirs else None,
+        "mean": mean.estimate,
+        "mean_ci_low": mean.ci_low,
+        "mean_ci_high": mean.ci_high,
+        "opponent_mean": other.estimate,
+        "opponent_mean_ci_low": other.ci_low,
+        "opponent_mean_ci_high": other.ci_high,
         "win_rate": found.rate,
         "ci_low": found.ci_low,
         "ci_high": found.ci_high,
@@ -106,7 +116,8 @@ def _figures(comparison: Comparison, row: Row, reward: str, scorer: str) -> dict
     }
     if comparison.withheld:
         return {**figures, **dict.fromkeys(RATES), "reason": comparison.withheld}
-    return {**figures, "reason": found.reason} if found.reason else figures
+    reason = found.reason or mean.reason or other.reason
+    return {**figures, "reason": reason} if reason else figures
 
 
 def _cell(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__, plugins
-from ppdbench.errors import PpdbenchError
+from ppdbench.errors import PpdbenchError, missing_module
 from ppdbench.protocols import CaptionClassifier, Reward, RewardSpec, Suite
 from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.runs.results import (
@@ -41,8 +41,8 @@ class Scorers:
 
     @property
     def identities(self) -> dict[str, str]:
-        """Scorer key -> identity, of the scorers known so far."""
-        return identities_of(self._entries)
+        """Scorer key -> identity, of the scorers known so far, in the suite's order."""
+        return identities_of(self._in_order())
 
     @property
     def unknown(self) -> list[str]:
@@ -97,6 +97,8 @@ class Scorers:
             reward: Reward = loader(spec, self._device)
         except PpdbenchError:
             raise
+        except ModuleNotFoundError as error:
+            raise missing_module(f"reward {spec.name!r}", error) from error
         except Exception as error:
             raise PpdbenchError(
                 f"reward {spec.name!r} cannot be loaded: {type(error).__name__}: {error}",

@@ -16,7 +16,7 @@ from typing import Any
 from ppdbench import __version__
 from ppdbench.benchmarks.plan import Item
 from ppdbench.benchmarks.rows import Row, count_ok
-from ppdbench.leaderboard.recorded import RecordedEntry, recorded
+from ppdbench.leaderboard.recorded import Baseline, RecordedEntry, recorded
 from ppdbench.protocols import Events, Generator, Suite
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.directory import RunDirectory
@@ -30,6 +30,9 @@ from ppdbench.runs.results import (
 )
 
 SCHEMA_VERSION = 1
+SUMMARY_VERSION = 1
+"""Raise it whenever a figure's definition changes, here or in what is called from here: a
+summary.json of other formulas is then computed again, though its records are the same."""
 REWARD_FIELDS = ("title", "kind", "gold", "checkpoint_sha256", "preprocess")
 
 
@@ -48,10 +51,12 @@ def write_summary(
         PpdbenchError: a file of the run is damaged or cannot be written.
     """
     scorers = read_scorers(run.path)
-    entries = recorded(suite.name, suite.digest, identities_of(scorers), note=events.note)
+    base = Baseline(name=suite.baseline, revision=generators[suite.baseline].info.revision)
+    entries = recorded(suite.name, suite.digest, base, identities_of(scorers), note=events.note)
     inputs = fingerprint(
         {
             "ppdbench": __version__,
+            "formulas": SUMMARY_VERSION,
             "generations": _sha256(run.generations),
             "scores": _sha256(run.scores),
             "scorers": scorers,

@@ -35,6 +35,8 @@ def record(
             metavar="NAME", help="Which generators of the run. Default: all it computed afresh."
         ),
     ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
     """Write the per-item scores of a finished run as leaderboard entries."""
@@ -45,6 +47,10 @@ def record(
     require_run(folder)
     generators = json.loads(read_summary(folder))["generators"]
     fresh = [name for name, row in generators.items() if row["source"] == "fresh"]
-    with Console() as console:
+    with Console(as_json=as_json, quiet=quiet) as console:
+        entries = []
         for name in model or fresh:
-            console.place("recorded", record_entry(folder, name, out))
+            entry = record_entry(folder, name, out)
+            console.place("recorded", entry)
+            entries.append({"model": name, "folder": str(entry)})
+        console.json(json.dumps({"recorded": entries}, indent=2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
@@ -36,11 +37,19 @@ def run(
     section: Annotated[
         Section | None, typer.Argument(help="One kind, a name a line; without it: all.")
     ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,  # noqa: ARG001  (there is no progress; accepted everywhere)
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
     """List the installed models, suites, rewards and trainers."""
     from ppdbench import plugins
 
+    if as_json:
+        found = {
+            each.value: plugins.names(GROUPS[each]) for each in Section if section in (None, each)
+        }
+        typer.echo(json.dumps(found, indent=2))
+        return
     if section is not None:
         for name in plugins.names(GROUPS[section]):
             typer.echo(name)

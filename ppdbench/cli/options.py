@@ -21,6 +21,12 @@ AsJson = Annotated[
         "--json", help="Print the run's summary.json alone on standard output, the rest on stderr."
     ),
 ]
+Json = Annotated[
+    bool,
+    typer.Option(
+        "--json", help="Print the result as JSON alone on standard output, the rest on stderr."
+    ),
+]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress, no notes.")]
 Debug = Annotated[bool, typer.Option("--debug", help="Show the traceback of an error.")]
 RunFolder = Annotated[Path, typer.Argument(metavar="RUN", help="A run folder under --runs.")]

@@ -6,6 +6,7 @@ Elsewhere: the plug-ins that come with ppdbench (`trainers/`), their configurati
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +33,7 @@ def run(
         Path | None, typer.Option(metavar="DIR", help="Default: trained/SUITE/METHOD[-REWARD].")
     ] = None,
     device: options.Device = "auto",
+    as_json: options.Json = False,
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
@@ -42,9 +44,9 @@ def run(
     from ppdbench import plugins
     from ppdbench.cli.console import Console
 
-    train = plugins.load("trainers", method)
-    make_suite = plugins.load("suites", suite)
-    with Console(quiet=quiet) as console:
+    with Console(as_json=as_json, quiet=quiet) as console:
+        train = plugins.load("trainers", method)
+        make_suite = plugins.load("suites", suite)
         folder = train(
             make_suite(),
             output=output or _default_output(suite, method, overrides or []),
@@ -54,6 +56,9 @@ def run(
             events=console,
         )
         console.place("trained", folder)
+        console.json(
+            json.dumps({"method": method, "suite": suite, "folder": str(folder)}, indent=2)
+        )
 
 
 def _default_output(suite: str, method: str, overrides: list[str]) -> Path:

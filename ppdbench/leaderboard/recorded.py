@@ -1,9 +1,10 @@
 """Recorded entries: per-item results of a generator, comparable without drawing it again.
 
 An entry is a folder `leaderboards/<suite>/<name>/` with entry.json (who, on which suite, by which
-scorers) and scores.jsonl (one line an item). It counts only where suite, scorers and noise are the
-ones of the run that reads it; else it is left out, and a note says why. Elsewhere: what the
-numbers of a run are (`runs.results`), how entries are compared (`benchmarks.rewards`).
+scorers, beside which baseline) and scores.jsonl (one line an item). It counts only where suite,
+scorers, baseline and noise are the ones of the run that reads it; else it is left out, and a note
+says why. Elsewhere: what the numbers of a run are (`runs.results`), how entries are compared
+(`benchmarks.rewards`).
 """
 
 from __future__ import annotations
@@ -30,6 +31,14 @@ SCHEMA_VERSION = 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Baseline:
+    """The weights that a run's baseline drew with, by which its other figures are known too."""
+
+    name: str
+    revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedEntry:
     """A generator as it was when recorded, and its result on every item."""
 
@@ -50,6 +59,7 @@ class RecordedEntry:
 def recorded(
     suite_name: str,
     suite_digest: str,
+    baseline: Baseline,
     scorers: Mapping[str, str] | None = None,
     *,
     note: Callable[[str], None] = lambda _: None,
@@ -60,6 +70,8 @@ def recorded(
     Args:
         suite_name: the suite's name, the entries' folder.
         suite_digest: entries of another digest are left out.
+        baseline: the run's own; entries recorded beside another are left out. The reference models
+            are adapters of it: trained anew, it leaves no recorded row what it was.
         scorers: scorer key -> identity in the run; an entry that lacks one of them, or has
             another, is left out. None asks for no scorer in particular.
         note: told of each entry that is left out, and why.
@@ -73,7 +85,7 @@ def recorded(
         if not place.joinpath("entry.json").is_file():
             continue
         try:
-            entry = _read(place, suite_digest, scorers or {})
+            entry = _read(place, suite_digest, baseline, scorers or {})
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = str(error) if isinstance(error, _LeftOut) else f"it is damaged: {error!r}"
             note(f"recorded {place.name} is left out: {reason}")
@@ -118,6 +130,10 @@ def record_entry(run_dir: Path, generator_name: str, out_dir: Path) -> Path:
             "suite_version": spec["suite_version"],
             "suite_digest": spec["suite_digest"],
             "generator": {key: row[key] for key in ("version", "revision", "licence", "settings")},
+            "baseline": {
+                "name": spec["baseline"],
+                "revision": spec["generators"][spec["baseline"]]["revision"],
+            },
             "scorers": identities_of(read_scorers(run_dir)),
             "n": len(results),
             "recorded": datetime.now(UTC).date().isoformat(),
@@ -135,13 +151,23 @@ class _LeftOut(ValueError):
     """An entry is sound, but not comparable."""
 
 
-def _read(place: Traversable, suite_digest: str, scorers: Mapping[str, str]) -> RecordedEntry:
+def _read(
+    place: Traversable, suite_digest: str, baseline: Baseline, scorers: Mapping[str, str]
+) -> RecordedEntry:
     about, scores = (place.joinpath(n).read_bytes() for n in ("entry.json", "scores.jsonl"))
     entry = json.loads(about)
     if entry["schema_version"] != SCHEMA_VERSION:
         raise _LeftOut(f"it has schema_version {entry['schema_version']}")
     if entry["suite_digest"] != suite_digest:
         raise _LeftOut("it was recorded on another version of the suite")
+    if "baseline" not in entry:
+        raise _LeftOut("it does not say beside which baseline it was recorded")
+    beside = Baseline(**entry["baseline"])
+    if beside != baseline:
+        raise _LeftOut(
+            f"it was recorded beside another baseline, {beside.name} of revision "
+            f"{beside.revision[:12]}; here it is {baseline.name} of {baseline.revision[:12]}"
+        )
     others = [key for key, sha in scorers.items() if entry["scorers"].get(key) != sha]
     if others:
         raise _LeftOut(f"it was scored by another {', '.join(others)}")

@@ -57,6 +57,13 @@ def number(value: Any, decimals: int, *, plus: bool = False) -> str:
     return _signed(value, decimals, plus=plus) if is_number(value) else ""
 
 
+def span(low: Any, high: Any, decimals: int) -> str:
+    """An interval with so many decimals; empty where either end is no number."""
+    if not is_number(low) or not is_number(high):
+        return ""
+    return _between(_signed(low, decimals), _signed(high, decimals))
+
+
 def decimals_for(values: Iterable[Any]) -> int:
     """Decimals that leave four significant digits in the largest of a column."""
     largest = max((abs(v) for v in values if is_number(v)), default=0.0)
@@ -105,10 +112,12 @@ def _shown(cell: Cell | None, key: str, form: Any, *, unit: str) -> Shown:
     low, high = cell.get("ci_low"), cell.get("ci_high")
     if not is_number(low) or not is_number(high):
         return Shown(value=value, reason=reason or "no interval")
-    ends = form(low), form(high)
+    return Shown(value=value, interval=_between(form(low), form(high)), reason=reason)
+
+
+def _between(*ends: str) -> str:
     # A dash between signed numbers reads as another minus.
-    joint = " to " if any(end[0] in f"+{MINUS}" for end in ends) else EN_DASH
-    return Shown(value=value, interval=joint.join(ends), reason=reason)
+    return (" to " if any(end[0] in f"+{MINUS}" for end in ends) else EN_DASH).join(ends)
 
 
 def _signed(value: float, decimals: int, *, plus: bool = False) -> str:

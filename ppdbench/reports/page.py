@@ -22,6 +22,7 @@ from ppdbench.reports.figures import (
     p_value,
     points,
     rate,
+    span,
     verdict,
 )
 from ppdbench.reports.headline import outcome, reward_names, reward_title
@@ -56,15 +57,19 @@ def tiles(summary: Summary) -> list[dict[str, Any]]:
 
 
 def means(summary: Summary) -> dict[str, Any]:
-    """Table 1: mean scores, a row an opponent and one for the model, best of a column marked."""
+    """Table 1: mean scores with intervals, a row an opponent and one for the model.
+
+    The best of a column is marked only where all its means rest on the same items, which is sure
+    where each has every item; elsewhere each says its n.
+    """
     blocks = [("rewards", "Rewards"), ("rewards_gold", "Gold rewards")]
     present = [(key, title) for key, title in blocks if _benchmark(summary, key)]
     names = reward_names(summary)
-    rows: dict[str, list[Any]] = {}
+    rows: dict[str, list[_Mean]] = {}
     opponents = list(dict.fromkeys(o for key, _ in present for o in _benchmark(summary, key)))
     for opponent in opponents:
         rows[opponent] = [
-            (_benchmark(summary, key).get(opponent, {}).get(name) or {}).get("opponent_mean")
+            _Mean.of(_benchmark(summary, key).get(opponent, {}).get(name), "opponent_mean")
             for key, _ in present
             for name in names
         ]
@@ -73,7 +78,10 @@ def means(summary: Summary) -> dict[str, Any]:
         for key, _ in present
         for name in names
     ]
+    columns = list(zip(*rows.values(), strict=True))
+    cells = {name: list(map(_mean_cell, found, columns)) for name, found in rows.items()}
     return {
+        "uneven": any(cell["n"] for found in cells.values() for cell in found),
         "groups": [(title, len(names)) for _, title in present],
         "columns": [reward_title(summary, name) for _ in present for name in names],
         "rows": [
@@ -81,12 +89,9 @@ def means(summary: Summary) -> dict[str, Any]:
                 "name": name,
                 "model": name == summary["model"],
                 "source": source(summary, name),
-                "cells": [
-                    _mean_cell(values[i], [row[i] for row in rows.values()])
-                    for i in range(len(values))
-                ],
+                "cells": found,
             }
-            for name, values in rows.items()
+            for name, found in cells.items()
         ],
     }
 
@@ -247,20 +252,50 @@ def _cell_source(summary: Summary, opponent: str, cell: Cell | None) -> str:
     return str((cell or {}).get("source") or source(summary, opponent))
 
 
-def _own_mean(cells: Mapping[str, Mapping[str, Cell]], baseline: str, name: str) -> Any:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Mean:
+    """A mean score of Table 1 and what it rests on; None where it is not known."""
+
+    value: Any = None
+    low: Any = None
+    high: Any = None
+    n: Any = None
+    whole: bool = False
+    """Whether it rests on every item that there should be."""
+
+    @classmethod
+    def of(cls, cell: Cell | None, key: str) -> _Mean:
+        if cell is None or not is_number(cell.get(key)):
+            return cls()
+        n = cell.get("n")
+        return cls(
+            value=cell[key],
+            low=cell.get(f"{key}_ci_low"),
+            high=cell.get(f"{key}_ci_high"),
+            n=n,
+            whole=is_number(n) and n == cell.get("n_expected"),
+        )
+
+
+def _own_mean(cells: Mapping[str, Mapping[str, Cell]], baseline: str, name: str) -> _Mean:
     """The model's mean, over the pairs with the baseline where there are any."""
     for opponent in (baseline, *cells):
-        mean = cells.get(opponent, {}).get(name, {}).get("mean")
-        if is_number(mean):
+        mean = _Mean.of(cells.get(opponent, {}).get(name), "mean")
+        if is_number(mean.value):
             return mean
-    return None
+    return _Mean()
 
 
-def _mean_cell(value: Any, column: Sequence[Any]) -> dict[str, Any]:
-    known = [v for v in column if is_number(v)]
+def _mean_cell(mean: _Mean, column: Sequence[_Mean]) -> dict[str, Any]:
+    known = [other for other in column if is_number(other.value)]
+    decimals = decimals_for(other.value for other in known)
+    same_items = all(other.whole for other in known)
+    highest = max((other.value for other in known), default=None)
     return {
-        "text": number(value, decimals_for(column)),
-        "best": len(known) > 1 and is_number(value) and value == max(known),
+        "text": number(mean.value, decimals),
+        "interval": span(mean.low, mean.high, decimals),
+        "n": "" if same_items or not is_number(mean.n) else f"n = {mean.n}",
+        "best": same_items and len(known) > 1 and mean.value == highest,
     }
 
 

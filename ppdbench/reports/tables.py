@@ -58,7 +58,10 @@ def _add_means(table: Table, summary: Mapping[str, Any], columns: int) -> None:
     rows = page.means(summary)["rows"]
     for row in rows:
         cells = [
-            Text(cell["text"] or "not measured", style="bold" if cell["best"] else "")
+            Text.assemble(
+                (cell["text"] or "not measured", "bold" if cell["best"] else ""),
+                (f" {cell['n']}" if cell["n"] else "", "dim"),
+            )
             for cell in row["cells"][:columns]
         ]
         table.add_row(_name(row["name"], row["source"]), *cells, end_section=row is rows[-1])

@@ -2,14 +2,17 @@
 
 A picture is converted once, preprocessed once for each recipe, and embedded once for each pair of
 tower and recipe; captions are embedded once (the tower keeps them). Rewards of other kinds are
-called as they are. Elsewhere: what a reward makes of an embedding (`clip`, `hps`, `aesthetic`).
+called as they are. Elsewhere: what a reward makes of an embedding (`clip`, `hps`, `aesthetic`),
+which scores a run still lacks (`benchmarks.measure`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from typing import TYPE_CHECKING
 
+from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Reward
 from ppdbench.rewards.embedding_reward import EmbeddingReward
 from ppdbench.rewards.preprocess import Recipe, to_rgb
@@ -39,7 +42,8 @@ def score_images(
         batch_size: changes speed and memory, and scores by float noise only.
 
     Raises:
-        ValueError: as many captions as images are not given.
+        ValueError: as many captions as images are not given, or a reward returns another number
+            of scores.
     """
     import numpy as np
 
@@ -48,26 +52,66 @@ def score_images(
     scores = {name: np.empty(len(images), np.float64) for name in rewards}
     for start in range(0, len(images), batch_size):
         rows = slice(start, min(start + batch_size, len(images)))
-        batch = [to_rgb(image) for image in images[rows]]
-        for name, values in _score_batch(rewards, batch, captions[rows]):
-            scores[name][rows] = values
+        shared = _Shared(images[rows], captions[rows])
+        for name, reward in rewards.items():
+            scores[name][rows] = shared.score(reward)
     return scores
 
 
-def _score_batch(
+def score_each(
     rewards: Mapping[str, Reward], images: Sequence[Image], captions: Sequence[str]
-) -> Iterable[tuple[str, NDArray[np.float64]]]:
-    pixels: dict[Recipe, Tensor] = {}
-    embeddings: dict[tuple[int, Recipe], Tensor] = {}
+) -> Iterator[tuple[str, NDArray[np.float64] | Exception]]:
+    """Score one batch, reward by reward: each one's scores as they come, or what it raised.
+
+    A reward that fails costs the others nothing; their shared work is done once all the same.
+
+    Raises:
+        PpdbenchError: a reward says that it cannot work at all; those before it were yielded.
+    """
+    shared = _Shared(images, captions)
     for name, reward in rewards.items():
-        if not isinstance(reward, EmbeddingReward):
-            yield name, reward.score(images, captions)
-            continue
+        found: NDArray[np.float64] | Exception
+        try:
+            found = shared.score(reward)
+        except PpdbenchError:
+            raise
+        except Exception as error:  # whatever a plug-in raises is its own failure
+            found = error
+        yield name, found
+
+
+class _Shared:
+    """One batch: what its rewards share is kept from the first that needs it."""
+
+    def __init__(self, images: Sequence[Image], captions: Sequence[str]) -> None:
+        self._images = images
+        self._captions = captions
+        self._pixels: dict[Recipe, Tensor] = {}
+        self._embeddings: dict[tuple[int, Recipe], Tensor] = {}
+
+    @cached_property
+    def _rgb(self) -> list[Image]:
+        return [to_rgb(image) for image in self._images]
+
+    def score(self, reward: Reward) -> NDArray[np.float64]:
+        """The batch's scores by one reward, shape (N,)."""
+        import numpy as np
+
+        if isinstance(reward, EmbeddingReward):
+            scored = reward.score_embeddings(self._embedded(reward), self._captions)
+            found = scored.double().cpu().numpy()
+        else:
+            found = reward.score(self._rgb, self._captions)
+        values = np.asarray(found, dtype=np.float64)
+        if values.shape != (len(self._images),):
+            raise ValueError(f"scores of shape {values.shape} for {len(self._images)} images")
+        return values
+
+    def _embedded(self, reward: EmbeddingReward) -> Tensor:
         recipe, tower = reward.recipe, reward.tower
-        if recipe not in pixels:
-            pixels[recipe] = recipe(images)
         key = (id(tower), recipe)  # towers of the same files are the same object
-        if key not in embeddings:
-            embeddings[key] = tower.encode_images(pixels[recipe])
-        scored = reward.score_embeddings(embeddings[key], captions)
-        yield name, scored.double().cpu().numpy()
+        if key not in self._embeddings:
+            if recipe not in self._pixels:
+                self._pixels[recipe] = recipe(self._rgb)
+            self._embeddings[key] = tower.encode_images(self._pixels[recipe])
+        return self._embeddings[key]

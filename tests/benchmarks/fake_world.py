@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,9 @@ from ppdbench.protocols import (
     RewardSpec,
     SamplingSpec,
 )
+from ppdbench.rewards.embedding_reward import EmbeddingReward
+from ppdbench.rewards.folder import TowerFolder
+from ppdbench.rewards.preprocess import Recipe
 
 CHANNELS = {"red": 0, "green": 1}
 CAPTIONS = 12
@@ -105,6 +109,40 @@ class ToyReward:
         return np.array([np.asarray(image)[..., self._channel].mean() for image in images])
 
 
+class ToyTower:
+    """Embeds an image as the means of its channels; its only object is every reward's tower."""
+
+    def encode_images(self, pixels: Any) -> Any:
+        calls.append(f"embeds {len(pixels)}")
+        return pixels.mean(dim=(1, 2))
+
+
+TOWER = ToyTower()
+
+
+def toy_recipe(images: Sequence[Image]) -> Any:
+    import torch
+
+    return torch.tensor(np.stack([np.asarray(image, dtype=np.float64) for image in images]))
+
+
+class TowerReward(EmbeddingReward):
+    """`ToyReward` by way of a tower that all rewards share."""
+
+    def __init__(self, spec: RewardSpec) -> None:
+        folder, recipe = cast(TowerFolder, None), cast(Recipe, toy_recipe)
+        super().__init__(ToyReward(spec).info, folder, recipe, "cpu")
+        self._channel = CHANNELS[spec.kind]
+
+    @property
+    def tower(self) -> Any:
+        return TOWER
+
+    def score_embeddings(self, embeddings: Any, captions: Sequence[str]) -> Any:
+        assert len(embeddings) == len(captions)
+        return embeddings[:, self._channel]
+
+
 class ToyGenerator:
     def __init__(self, name: str, shift: dict[str, float], *, conditioned: bool = False) -> None:
         weights = frozenset({"reward_weights"}) if conditioned else frozenset()
@@ -160,6 +198,11 @@ def without_weights(_: LoadContext) -> ToyGenerator:
 def load_reward(spec: RewardSpec, device: str) -> ToyReward:
     calls.append(f"{spec.name} on {device}")
     return ToyReward(spec)
+
+
+def load_tower_reward(spec: RewardSpec, device: str) -> TowerReward:
+    calls.append(f"{spec.name} on {device}")
+    return TowerReward(spec)
 
 
 def entry_points(group: str) -> list[EntryPoint]:

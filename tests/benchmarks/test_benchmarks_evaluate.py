@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import os
+import statistics
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ import pytest
 from PIL import Image
 
 from ppdbench import plugins
+from ppdbench.benchmarks import summary
 from ppdbench.benchmarks.evaluate import TooManyFailures, evaluate
 from ppdbench.errors import (
     FingerprintMismatch,
@@ -106,6 +108,10 @@ def test_the_figures_are_those_of_the_images(tmp_path: Path) -> None:
     cell = found["rewards"]["plain"]["red"]
     assert cell["mean"] == pytest.approx(sum(ours) / 12)
     assert cell["opponent_mean"] == pytest.approx(sum(base) / 12)
+    for key, scores_ in (("mean", ours), ("opponent_mean", base)):
+        half = 1.96 * statistics.stdev(scores_) / 12**0.5
+        assert cell[f"{key}_ci_low"] == pytest.approx(cell[key] - half, abs=half / 2)
+        assert cell[f"{key}_ci_high"] == pytest.approx(cell[key] + half, abs=half / 2)
     assert cell["win_rate"] == pytest.approx(wins / 12)
     assert cell["ci_low"] <= cell["win_rate"] <= cell["ci_high"]
     assert cell["p_value"] <= cell["p_holm"] <= 2 * cell["p_value"]
@@ -373,6 +379,7 @@ def test_what_is_no_image_is_a_failed_item(tmp_path: Path, monkeypatch: pytest.M
     assert found["n_ok"] == 0
     cell = found["benchmarks"]["rewards"]["plain"]["red"]
     assert (cell["win_rate"], cell["mean"], cell["n"]) == (None, None, 0)
+    assert (cell["mean_ci_low"], cell["opponent_mean_ci_high"]) == (None, None)
 
 
 def test_an_image_that_breaks_when_it_is_read_is_a_failed_item(
@@ -509,6 +516,44 @@ def test_recorded_rows_stand_in_for_what_is_not_drawn(tmp_path: Path) -> None:
     part = summary_of(run(tmp_path, limit=5))
     assert part["benchmarks"]["rewards"]["other"]["red"]["n"] == 5
     assert part["generators"]["other"]["n_expected"] == 5
+
+
+def test_recorded_rows_of_another_baseline_are_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fresh = run(tmp_path, "tuned", "other")
+    leaderboard.record_entry(fresh, "other", tmp_path / "leaderboards" / "toy")
+    events = fake_world.Quiet()
+    assert "other" in summary_of(run(tmp_path, events=events))["generators"]
+    assert events.notes == []
+    monkeypatch.setattr(fake_world, "revision", "2")  # the base was trained anew
+    found = summary_of(run(tmp_path, events=events))
+    assert "other" not in found["generators"]
+    assert found["benchmarks"]["rewards"]["other"]["red"]["mean_ci_low"] is None
+    assert "other is left out" in events.notes[0] and "another baseline" in events.notes[0]
+
+
+def test_other_formulas_are_another_summary(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(tmp_path)
+    before = summary_of(folder)["inputs"]
+    monkeypatch.setattr(summary, "SUMMARY_VERSION", summary.SUMMARY_VERSION + 1)
+    run(tmp_path)
+    assert summary_of(folder)["inputs"] != before
+
+
+@pytest.mark.parametrize("what", ["other", "load_reward"])
+def test_a_plugin_that_needs_a_module_says_which(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def needy(*_: Any) -> None:
+        raise ModuleNotFoundError("No module named 'painting'", name="painting")
+
+    monkeypatch.setattr(fake_world, what, needy)
+    with pytest.raises(MissingPrerequisite, match="needs the module 'painting'") as caught:
+        run(tmp_path, "other")
+    assert caught.value.fix.startswith("install painting")
 
 
 def test_the_baseline_can_be_measured_itself(tmp_path: Path) -> None:

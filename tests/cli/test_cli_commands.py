@@ -3,6 +3,7 @@
 import json
 import os
 import sys
+from collections.abc import Iterator
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ def suite():
     return "the suite"
 
 def train(suite, *, output, config, overrides, device, events):
+    if not overrides:
+        print("a library's banner")
     events.stage("train", 2)
     events.advance(2)
     output.mkdir(parents=True)
@@ -32,7 +35,7 @@ def train(suite, *, output, config, overrides, device, events):
 
 
 @pytest.fixture
-def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A trainer and a suite of someone else, registered by entry point."""
     (tmp_path / "stranger_trainer.py").write_text(TRAINER)
     monkeypatch.syspath_prepend(tmp_path)
@@ -47,6 +50,8 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         return [metadata.EntryPoint(name, value, group) for name, value in registered[group]]
 
     monkeypatch.setattr(plugins, "entry_points", entry_points)
+    yield
+    sys.modules.pop("stranger_trainer", None)
 
 
 @pytest.mark.usefixtures("stranger")
@@ -63,6 +68,34 @@ def test_list_names_plugins_without_importing_them() -> None:
         "  mine",
     ]
     assert CliRunner().invoke(app, ["list", "models"]).output == "also\npainter\n"
+
+
+@pytest.mark.usefixtures("stranger")
+def test_list_as_json_is_alone_on_standard_output() -> None:
+    done = CliRunner().invoke(app, ["list", "--json", "--quiet"])
+    assert json.loads(done.stdout) == {
+        "models": ["also", "painter"],
+        "suites": ["world"],
+        "rewards": [],
+        "trainers": ["mine"],
+    }
+    done = CliRunner().invoke(app, ["list", "suites", "--json"])
+    assert json.loads(done.stdout) == {"suites": ["world"]}
+    quiet = CliRunner().invoke(app, ["list", "models", "--quiet"])
+    assert quiet.stdout == "also\npainter\n"
+
+
+@pytest.mark.usefixtures("stranger")
+def test_train_reference_as_json_is_alone_on_standard_output(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    line = "train-reference --method mine --suite world --json"
+    done = CliRunner().invoke(app, line.split())
+    assert done.exit_code == 0, done.output
+    folder = str(Path("trained") / "world" / "mine")
+    assert json.loads(done.stdout) == {"method": "mine", "suite": "world", "folder": folder}
+    assert "a library's banner" in done.stderr and f"trained: {folder}" in done.stderr
 
 
 @pytest.mark.usefixtures("stranger")
@@ -229,6 +262,20 @@ def test_record_takes_all_that_the_run_computed(rooms: list[Any], tmp_path: Path
     line = ["leaderboard", "record", str(folder), "--out", str(tmp_path / "rows")]
     assert CliRunner().invoke(app, line).exit_code == 0
     assert rooms == [(folder, "ppd", tmp_path / "rows")]
+
+
+@pytest.mark.usefixtures("rooms")
+def test_record_as_json_is_alone_on_standard_output(tmp_path: Path) -> None:
+    folder = finished_run(tmp_path / "run")
+    rows = tmp_path / "rows"
+    line = ["leaderboard", "record", str(folder), "--out", str(rows)]
+    done = CliRunner().invoke(app, [*line, "--json"])
+    found = {"recorded": [{"model": "ppd", "folder": str(rows / "ppd")}]}
+    assert json.loads(done.stdout) == found
+    assert f"recorded: {rows / 'ppd'}" in done.stderr
+    done = CliRunner().invoke(app, [*line, "--json", "--quiet"])
+    assert (json.loads(done.stdout), done.stderr) == (found, "")
+    assert CliRunner().invoke(app, [*line, "--quiet"]).output == ""
 
 
 def test_record_takes_what_is_named(rooms: list[Any], tmp_path: Path) -> None:

@@ -1,18 +1,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from ppdbench.errors import PpdbenchError, UsageError
-from ppdbench.leaderboard.recorded import record_entry, recorded
+from ppdbench.leaderboard.recorded import Baseline, record_entry, recorded
 from ppdbench.runs.records import RecordWriter
 from ppdbench.runs.results import write_scorers
 from ppdbench.runs.seeds import noise_seed
 
 SCORERS = {"reward:r": "aaa", "fidelity": "fff"}
+BASE = Baseline(name="plain", revision="b1" * 32)
 
 
 @pytest.fixture
@@ -25,7 +27,8 @@ def run(tmp_path: Path) -> Path:
         "suite_version": "1",
         "suite_digest": "d1",
         "limit": None,
-        "generators": {"sft": {"revision": "r1"}},
+        "baseline": "plain",
+        "generators": {"sft": {"revision": "r1"}, "plain": {"revision": BASE.revision}},
     }
     about = {"version": "1", "revision": "r1", "licence": "MIT", "settings": {"steps": 4}}
     summary = {"complete": True, "generators": {"sft": about}}
@@ -66,9 +69,15 @@ def change(path: Path, **fields: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **fields}))
 
 
+def drop(path: Path, field: str) -> None:
+    found = json.loads(path.read_text())
+    del found[field]
+    path.write_text(json.dumps(found))
+
+
 def test_what_is_recorded_comes_back(run: Path, tmp_path: Path) -> None:
     assert record_entry(run, "sft", tmp_path / "out" / "toy") == tmp_path / "out" / "toy" / "sft"
-    found = recorded("toy", "d1", SCORERS, root=tmp_path / "out")
+    found = recorded("toy", "d1", BASE, SCORERS, root=tmp_path / "out")
     assert list(found) == ["sft"]
     entry = found["sft"]
     assert (entry.revision, entry.licence, entry.settings) == ("r1", "MIT", {"steps": 4})
@@ -80,19 +89,26 @@ def test_what_is_recorded_comes_back(run: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("digest", "scorers", "reason"),
+    ("digest", "base", "scorers", "reason"),
     [
-        ("d2", SCORERS, "another version of the suite"),
-        ("d1", {**SCORERS, "reward:r": "bbb"}, "another reward:r"),
-        ("d1", {**SCORERS, "reward:new": "nnn"}, "another reward:new"),
+        ("d2", BASE, SCORERS, "another version of the suite"),
+        ("d1", BASE, {**SCORERS, "reward:r": "bbb"}, "another reward:r"),
+        ("d1", BASE, {**SCORERS, "reward:new": "nnn"}, "another reward:new"),
+        ("d1", replace(BASE, revision="b2"), SCORERS, "plain of revision b1b1b1b1b1b1; here it"),
+        ("d1", replace(BASE, name="flat"), SCORERS, "here it is flat"),
     ],
 )
 def test_what_is_not_comparable_is_left_out_with_a_note(
-    run: Path, tmp_path: Path, digest: str, scorers: dict[str, str], reason: str
+    run: Path,
+    tmp_path: Path,
+    digest: str,
+    base: Baseline,
+    scorers: dict[str, str],
+    reason: str,
 ) -> None:
     record_entry(run, "sft", tmp_path / "out" / "toy")
     notes: list[str] = []
-    found = recorded("toy", digest, scorers, note=notes.append, root=tmp_path / "out")
+    found = recorded("toy", digest, base, scorers, note=notes.append, root=tmp_path / "out")
     assert found == {}
     assert len(notes) == 1
     assert reason in notes[0]
@@ -108,6 +124,7 @@ def test_what_is_not_comparable_is_left_out_with_a_note(
         (lambda entry: change(entry / "entry.json", n=4), "3 of 4 items"),
         (lambda entry: change(entry / "entry.json", suite_version="2"), "other noise"),
         (lambda entry: change(entry / "entry.json", schema_version=2), "schema_version 2"),
+        (lambda entry: drop(entry / "entry.json", "baseline"), "which baseline"),
     ],
 )
 def test_a_bad_entry_does_not_take_the_others_along(
@@ -115,20 +132,20 @@ def test_a_bad_entry_does_not_take_the_others_along(
 ) -> None:
     out = tmp_path / "out"
     damage(record_entry(run, "sft", out / "toy"))
-    change(run / "spec.json", generators={"sft2": {}})
+    change(run / "spec.json", generators={"sft2": {}, "plain": {"revision": BASE.revision}})
     about = json.loads((run / "summary.json").read_text())["generators"]["sft"]
     change(run / "summary.json", generators={"sft2": about})
     text = (run / "generations.jsonl").read_text()
     (run / "generations.jsonl").write_text(text.replace('"sft"', '"sft2"'))
     record_entry(run, "sft2", out / "toy")
     notes: list[str] = []
-    assert list(recorded("toy", "d1", SCORERS, note=notes.append, root=out)) == ["sft2"]
+    assert list(recorded("toy", "d1", BASE, SCORERS, note=notes.append, root=out)) == ["sft2"]
     assert len(notes) == 1
     assert reason in notes[0]
 
 
 def test_a_suite_without_entries_has_none(tmp_path: Path) -> None:
-    assert recorded("toy", "d1", root=tmp_path) == {}
+    assert recorded("toy", "d1", BASE, root=tmp_path) == {}
 
 
 def test_only_whole_runs_are_recorded(run: Path, tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import pytest
 
 from ppdbench import plugins
 from ppdbench.errors import MissingPrerequisite
-from ppdbench.leaderboard.recorded import recorded
+from ppdbench.leaderboard.recorded import Baseline, recorded
 from ppdbench.protocols import LoadContext, Suite
 
 ENTRIES = sorted((Path(__file__).resolve().parents[2] / "leaderboards").glob("*/*/entry.json"))
@@ -21,10 +21,13 @@ def test_a_shipped_entry_is_comparable_and_of_the_shipped_weights(path: Path) ->
     suite: Suite = plugins.load("suites", suite_name)()
     notes: list[str] = []
     try:
-        found = recorded(suite_name, suite.digest, note=notes.append)
-        generator = plugins.load("generators", name)(LoadContext(suite=suite, device="cpu"))
+        context = LoadContext(suite=suite, device="cpu")
+        base = plugins.load("generators", suite.baseline)(context)
+        generator = plugins.load("generators", name)(context)
     except MissingPrerequisite as error:
         pytest.skip(f"weights are not here: {error.cause}")
+    beside = Baseline(name=suite.baseline, revision=base.info.revision)
+    found = recorded(suite_name, suite.digest, beside, note=notes.append)
     assert name in found, notes
     assert found[name].revision == generator.info.revision
     assert json.loads(path.read_bytes())["suite"] == suite_name

@@ -47,6 +47,20 @@ def test_it_writes_what_a_number_must_carry(
     assert str(tmp_path.home()) not in out.read_text()
 
 
+def test_both_sides_share_the_rewards_common_work(
+    script: ModuleType, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = importlib.import_module("fake_world")
+    monkeypatch.setattr(world, "load_reward", world.load_tower_reward)
+    suite = world.toy_suite()
+    embedded = []
+    for side, whose in ((script.bare_seconds, suite), (script.harness_seconds, "toy")):
+        world.calls.clear()
+        side(whose, "tuned", "cpu", 4, 8)
+        embedded.append([call for call in world.calls if call.startswith("embeds")])
+    assert embedded[0] == embedded[1] == ["embeds 8", "embeds 4"]
+
+
 def test_below_the_bar_it_fails_and_still_writes(
     script: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

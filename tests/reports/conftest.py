@@ -39,7 +39,11 @@ def captions() -> list[Caption]:
 def win(rate: float, mean: float, other: float, **more: Any) -> dict[str, Any]:
     return {
         "mean": mean,
+        "mean_ci_low": 0.99 * mean,
+        "mean_ci_high": 1.02 * mean,
         "opponent_mean": other,
+        "opponent_mean_ci_low": 0.98 * other,
+        "opponent_mean_ci_high": 1.01 * other,
         "win_rate": rate,
         "ci_low": max(0.0, rate - 0.055),
         "ci_high": min(1.0, rate + 0.045),

@@ -15,6 +15,7 @@ from ppdbench.reports.figures import (
     p_value,
     points,
     rate,
+    span,
     verdict,
 )
 from ppdbench.reports.headline import headline
@@ -55,6 +56,8 @@ def test_an_estimate_without_interval_keeps_its_reason() -> None:
 
 
 def test_small_things() -> None:
+    ends = ((0.1, 0.25), (-0.1, 0.2), (None, 0.2))
+    assert [span(low, high, 2) for low, high in ends] == ["0.10–0.25", "−0.10 to 0.20", ""]
     assert [decimals_for(v) for v in ([0.31, 0.2], [5.8], [321.0], [], [None])] == [4, 3, 1, 3, 3]
     assert [p_value(v) for v in (0.0001, 0.0312, 1.0, None)] == ["< 0.001", "0.031", "1.000", ""]
     assert [duration(s) for s in (0.42, 59.4, 125, 3725)] == [

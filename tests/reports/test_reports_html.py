@@ -107,6 +107,25 @@ def test_headline_and_central_figures(figures: Figures, make_run: MakeRun) -> No
     assert "In 3 of 3 columns" in text
 
 
+def test_means_carry_their_intervals(figures: Figures, make_run: MakeRun) -> None:
+    text = write_report(make_run(figures)).read_text(encoding="utf-8")
+    row = re.search(r'<tr class="model">.*?</tr>', text, flags=re.DOTALL)
+    assert row is not None
+    squeezed = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", row[0]))
+    assert "0.3121 0.3090–0.3183" in squeezed and "5.871 5.812–5.988" in squeezed
+    assert row[0].count('class="num best"') == 6
+    assert "n = " not in squeezed
+
+
+def test_no_mean_is_best_among_those_of_other_items(figures: Figures, make_run: MakeRun) -> None:
+    figures["benchmarks"]["rewards"]["sft"]["clip"]["n"] = 258
+    text = write_report(make_run(figures)).read_text(encoding="utf-8")
+    table = text.partition('<table class="data means">')[2].partition("</table>")[0]
+    assert table.count('class="num best"') == 5, "the other columns have theirs"
+    assert table.count("n = 258") == 1 and table.count("n = 260") == 3
+    assert "rest on different" in text
+
+
 def test_rates_are_percent_and_nothing_is_none(figures: Figures, make_run: MakeRun) -> None:
     figures["benchmarks"]["gain"]["hps"].update(
         ratio=None, ci_low=None, ci_high=None, reason="the denominator's mean is 0"

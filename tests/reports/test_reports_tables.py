@@ -31,6 +31,13 @@ def test_eighty_columns_hold_means_win_rates_and_gold(figures: dict[str, Any]) -
     assert "−0.5 points [−2.1 to +1.1]" in text and "3 of 3" in text
 
 
+def test_means_over_other_items_say_so(figures: dict[str, Any]) -> None:
+    figures["benchmarks"]["rewards"]["sft"]["clip"]["n"] = 258
+    lines = [" ".join(line.split()) for line in printed(figures).splitlines()]
+    assert "sft * 0.2965 n = 258 5.577 0.2626" in lines
+    assert "ppd 0.3121 n = 260 5.871 0.2764" in lines
+
+
 def test_names_are_no_markup(figures: dict[str, Any]) -> None:
     figures["model"] = "[red]mine[/red]"
     rewards = figures["benchmarks"]["rewards"]

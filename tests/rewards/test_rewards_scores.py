@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from ppdbench.protocols import Reward, RewardInfo, RewardSpec
 from ppdbench.rewards import aesthetic, clip, hps
-from ppdbench.rewards.engine import score_images
+from ppdbench.rewards.engine import score_each, score_images
 from ppdbench.rewards.open_clip_tower import OpenClipTower
 from ppdbench.rewards.preprocess import ClipRecipe, HpsRecipe
 
@@ -152,6 +152,33 @@ def test_shared_work_is_done_once(
         i.width + len(c) for i, c in zip(images, captions, strict=True)
     ]
     assert_allclose(scores["again"], scores["clip"])
+
+
+def test_each_reward_is_tried_by_itself(
+    spec: Spec, images: list[Image], captions: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Short(Bystander):
+        def score(self, images: Sequence[Image], captions: Sequence[str]) -> NDArray[np.float64]:
+            return super().score(images, captions)[:1]
+
+    rewards: dict[str, Reward] = {
+        "short": Short(),
+        "clip": clip.load(spec("clip"), "cpu"),
+        "aesthetic": aesthetic.load(spec("aesthetic"), "cpu"),
+    }
+    expected = score_images({"aesthetic": rewards["aesthetic"]}, images, captions)["aesthetic"]
+
+    def blind(*_: object) -> None:
+        raise RuntimeError("cannot see")
+
+    monkeypatch.setattr(type(rewards["clip"]), "score_embeddings", blind)
+    found = dict(score_each(rewards, images, captions))
+    assert str(found["short"]) == "scores of shape (1,) for 7 images"
+    assert str(found["clip"]) == "cannot see"
+    assert not isinstance(found["aesthetic"], Exception)
+    assert_allclose(found["aesthetic"], expected)
+    with pytest.raises(ValueError, match=r"1,.* for 7 images"):  # never one score for all
+        score_images(rewards, images, captions)
 
 
 def test_captions_are_encoded_once(spec: Spec, captions: list[str]) -> None:
