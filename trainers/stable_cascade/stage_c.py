@@ -41,6 +41,38 @@ class TextConditioning:
         return TextConditioning(self.hidden[rows], self.pooled[rows])
 
 
+class QuickResponseNorm(nn.Module):
+    """diffusers' `GlobalResponseNorm` without `torch.norm`.
+
+    Over two axes that is a fifth of a training step on a CPU; this is twice as fast and differs by
+    rounding.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.zeros(1, 1, 1, channels))
+        self.beta = nn.Parameter(torch.zeros(1, 1, 1, channels))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Normed (B, H, W, C), and x itself added."""
+        # The tiny summand keeps the root's gradient finite where a channel is zero everywhere.
+        size = (x.square().sum((1, 2), keepdim=True) + 1e-20).sqrt()
+        scale = size / (size.mean(-1, keepdim=True) + 1e-6)
+        return self.gamma * (x * scale) + self.beta + x
+
+
+def quicken_norms(unet: nn.Module) -> None:
+    """Put `QuickResponseNorm`, with the same weights, in place of each response norm."""
+    from diffusers.models.unets.unet_stable_cascade import GlobalResponseNorm
+
+    for parent in list(unet.modules()):
+        for name, child in parent.named_children():
+            if isinstance(child, GlobalResponseNorm):
+                quick = QuickResponseNorm(child.gamma.shape[-1])
+                quick.load_state_dict(child.state_dict())
+                setattr(parent, name, quick)
+
+
 class Base(nn.Module):
     """A Stable Cascade with everything that a caption needs to become a picture.
 
@@ -55,6 +87,7 @@ class Base(nn.Module):
 
         self.config = config
         self.unet: nn.Module = StableCascadeUNet(**config["stage_c"])
+        quicken_norms(self.unet)
         self.text_encoder: CLIPTextModelWithProjection = CLIPTextModelWithProjection(
             CLIPTextConfig(**config["text_encoder"])
         )

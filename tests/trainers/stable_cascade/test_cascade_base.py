@@ -17,9 +17,11 @@ from ppdbench.errors import MissingPrerequisite
 from trainers.stable_cascade.stage_c import (
     FILES,
     Base,
+    QuickResponseNorm,
     TextConditioning,
     base_sha256,
     load_base,
+    quicken_norms,
     read_config,
 )
 
@@ -198,3 +200,33 @@ def test_tokens_can_be_learnt_through(tiny_base_folder: Path) -> None:
     base = load_base(tiny_base_folder).requires_grad_(True)
     base.encode_tokens(base.tokenize(CAPTIONS)).pooled.sum().backward()  # type: ignore[no-untyped-call]
     assert any(p.grad is not None for p in base.text_encoder.parameters())
+
+
+def test_the_quick_norm_is_diffusers_norm() -> None:
+    """Values and gradients, a channel of zeros included, where a bare root would give NaN."""
+    from diffusers.models.unets.unet_stable_cascade import GlobalResponseNorm
+
+    torch.manual_seed(0)
+    original = GlobalResponseNorm(12)
+    for parameter in original.parameters():
+        torch.nn.init.normal_(parameter)
+    holder = torch.nn.Sequential(original)
+    quicken_norms(holder)
+    assert isinstance(holder[0], QuickResponseNorm)
+
+    def run(norm: torch.nn.Module) -> tuple[torch.Tensor, torch.Tensor]:
+        x = torch.randn(3, 4, 4, 12, generator=torch.Generator().manual_seed(1))
+        x[..., 5] = 0
+        x.requires_grad_()
+        output = norm(x)
+        (gradient,) = torch.autograd.grad(output.square().sum(), x)
+        return output.detach(), gradient
+
+    for ours, theirs in zip(run(holder), run(original), strict=True):
+        assert torch.isfinite(ours).all()
+        torch.testing.assert_close(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
+def test_every_response_norm_of_a_base_is_quick(tiny_base_folder: Path) -> None:
+    names = [type(module).__name__ for module in load_base(tiny_base_folder).unet.modules()]
+    assert "QuickResponseNorm" in names and "GlobalResponseNorm" not in names
