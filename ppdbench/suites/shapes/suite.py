@@ -44,7 +44,7 @@ class ShapesSuite:
     opponents: tuple[str, ...] = ("stable-cascade", "diffusion-dpo", "sft")
     paper: tuple[PaperRow, ...] = PAPER_ROWS
     sampling: SamplingSpec = SamplingSpec(  # noqa: RUF009 - frozen
-        width=64, height=64, steps=14, guidance_scale=3.0, shift=1.0, rescale=0.0, clip_x0=3.5
+        width=64, height=64, steps=14, guidance_scale=2.5, shift=1.0, rescale=0.0, clip_x0=4.0
     )
 
     @property
