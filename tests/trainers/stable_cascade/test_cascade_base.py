@@ -207,7 +207,7 @@ def test_the_quick_norm_is_diffusers_norm() -> None:
     from diffusers.models.unets.unet_stable_cascade import GlobalResponseNorm
 
     torch.manual_seed(0)
-    original = GlobalResponseNorm(12)
+    original = GlobalResponseNorm(12)  # type: ignore[no-untyped-call]
     for parameter in original.parameters():
         torch.nn.init.normal_(parameter)
     holder = torch.nn.Sequential(original)
