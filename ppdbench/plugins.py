@@ -43,10 +43,38 @@ def load(group: Group, name: str) -> Any:
                 fix=f"mend {name!r}, or install its package (or put its folder in PYTHONPATH)",
             ) from error
         raise missing_module(origin, error) from error
-    except Exception as error:
+    except Exception as error:  # a stranger's module may raise anything when imported
         raise PpdbenchError(
             f"{origin} cannot be imported: {type(error).__name__}: {error}",
             fix=f"mend {entry.value}, or uninstall it; --debug shows the traceback",
+        ) from error
+
+
+def make(group: Group, name: str, *arguments: Any, called: str, fix: str) -> Any:
+    """What a plug-in's factory or loader returns for these arguments.
+
+    Args:
+        group: the plug-in's group.
+        name: the entry point's name.
+        arguments: passed on.
+        called: what is made, as an error calls it: "reward 'clip'".
+        fix: what to do where making it fails.
+
+    Raises:
+        PpdbenchError: as `load`, or what the plug-in raised, whatever it was, with `called` before
+            it and the exception as cause.
+    """
+    factory = load(group, name)
+    try:
+        return factory(*arguments)
+    except PpdbenchError:
+        raise
+    except ModuleNotFoundError as error:
+        raise missing_module(called, error) from error
+    except Exception as error:  # a stranger's code may raise anything; it is named as its own
+        raise PpdbenchError(
+            f"{called} cannot be made: {type(error).__name__}: {error}",
+            fix=f"{fix}; --debug shows the traceback",
         ) from error
 
 

@@ -165,18 +165,45 @@ class CaptionClassifier(Protocol):
 class Suite(Protocol):
     """What is measured on: versioned and frozen."""
 
-    name: str
-    version: str
-    digest: str
-    """sha256 over everything that is frozen: captions, users, attributes, weights of rewards."""
-    sampling: SamplingSpec
-    baseline: str
-    """The generator every run also generates."""
-    opponents: tuple[str, ...]
-    """Generators a win rate is reported against."""
-    upper_bounds: Mapping[str, str]
-    """Reward -> the generator trained for that reward alone."""
-    paper: tuple[PaperRow, ...]
+    @property
+    def name(self) -> str:
+        """What `--suite` calls it."""
+        ...
+
+    @property
+    def version(self) -> str:
+        """Raised with every change to what is frozen."""
+        ...
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything that is frozen: captions, users, attributes, reward weights."""
+        ...
+
+    @property
+    def sampling(self) -> SamplingSpec:
+        """How every generator draws."""
+        ...
+
+    @property
+    def baseline(self) -> str:
+        """The generator every run also generates."""
+        ...
+
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """Generators a win rate is reported against."""
+        ...
+
+    @property
+    def upper_bounds(self) -> Mapping[str, str]:
+        """Reward -> the generator trained for that reward alone."""
+        ...
+
+    @property
+    def paper(self) -> tuple[PaperRow, ...]:
+        """The figures printed in the paper."""
+        ...
 
     def captions(self, split: Split) -> Sequence[Caption]:
         """The captions of a split, in their frozen order."""

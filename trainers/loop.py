@@ -2,7 +2,7 @@
 
 A step is a function of (seed, step) and the weights (`draws.py`), and the saved state is all that
 a step leaves behind, so a killed run that is started again ends as an uninterrupted one, on a CPU
-bit for bit. Elsewhere: what a step computes (`steps.py`), what surrounds a run (`workshop.py`).
+bit for bit. Elsewhere: what a step computes (`steps.py`), what surrounds a run (`recipe.py`).
 """
 
 from __future__ import annotations

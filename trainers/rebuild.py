@@ -1,52 +1,63 @@
-"""Maintainers' one command for the shipped adapters: `python -m trainers.rebuild [--suite NAME]`.
+"""Maintainers' one command for the shipped adapters of `shapes`: `python -m trainers.rebuild`.
 
 Each is what the default command makes; a killed rebuild goes on where it was. PPD is trained with
-three seeds, and the first is shipped; what the others scored is for the record.
+three seeds, and the first is shipped; what the others score goes on record.
 """
 
 from __future__ import annotations
 
 import argparse
-import shutil
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
-from types import ModuleType
 
 from ppdbench.protocols import Suite
+from ppdbench.runs.atomic import write_atomic
+from ppdbench.suites.shapes import suite as shapes_suite
 from trainers import diffusion_dpo, ppd, sft
-from trainers.assets import SHIPPED
+from trainers.assets import model_folder
 from trainers.progress import Events
+from trainers.recipe import Trainer
 from trainers.relabel import trainable
 
-SHIPPED_FILES = ("adapter.safetensors", "manifest.json", "config.yaml", "README.md")
+SHIPPED_FILES = ("adapter.safetensors", "config.yaml", "README.md", "manifest.json")
 PPD_SEEDS = (0, 1, 2)
 
 
-def rebuild(suite: Suite, work: Path, *, device: str, events: Events, ship: bool = True) -> None:
-    """Train every adapter of the suite under `work/<suite>/` and copy it among the assets."""
-    plan: list[tuple[str, ModuleType, list[str]]] = [("ppd", ppd, [])]
-    plan += [(f"ppd-seed-{seed}", ppd, [f"seed={seed}"]) for seed in PPD_SEEDS[1:]]
-    plan += [("sft", sft, []), ("diffusion-dpo", diffusion_dpo, [])]
-    plan += [
-        (f"diffusion-dpo-{spec.name}", diffusion_dpo, [f"reward={spec.name}"])
+def plan(suite: Suite) -> dict[str, tuple[Trainer, list[str]]]:
+    """Folder -> trainer and overrides of its default command, for every adapter."""
+    found: dict[str, tuple[Trainer, list[str]]] = {"ppd": (ppd.train, [])}
+    found |= {f"ppd-seed-{seed}": (ppd.train, [f"seed={seed}"]) for seed in PPD_SEEDS[1:]}
+    found |= {"sft": (sft.train, []), "diffusion-dpo": (diffusion_dpo.train, [])}
+    return found | {
+        f"diffusion-dpo-{spec.name}": (diffusion_dpo.train, [f"reward={spec.name}"])
         for spec in trainable(suite)
-    ]
-    for name, recipe, overrides in plan:
-        events.note(f"{name}: {' '.join(overrides) or 'default settings'}")
-        folder = recipe.train(
-            suite,
-            output=work / suite.name / name,
-            config=None,
-            overrides=overrides,
-            device=device,
-            events=events,
-        )
-        if ship and "-seed-" not in name:
-            target = SHIPPED / suite.name / name
-            target.mkdir(parents=True, exist_ok=True)
+    }
+
+
+def rebuild(
+    suite: Suite, work: Path, *, device: str, events: Events, only: Sequence[str] = ()
+) -> None:
+    """Train every adapter of the suite, or `only` some, under `work/<suite>/`."""
+    for name, (train, overrides) in plan(suite).items():
+        if not only or name in only:
+            events.note(f"{name}: {' '.join(overrides) or 'default settings'}")
+            train(
+                suite,
+                output=work / suite.name / name,
+                config=None,
+                overrides=overrides,
+                device=device,
+                events=events,
+            )
+
+
+def ship(suite: Suite, work: Path) -> None:
+    """Copy every adapter that is finished and shipped among the assets, manifest last."""
+    for name in plan(suite):
+        folder = work / suite.name / name
+        if "-seed-" not in name and (folder / "manifest.json").is_file():
             for file in SHIPPED_FILES:
-                shutil.copyfile(folder / file, target / file)
+                write_atomic(model_folder(suite.name, name) / file, (folder / file).read_bytes())
 
 
 class _Printed:
@@ -63,16 +74,17 @@ class _Printed:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Parse the command line and rebuild."""
+    """Parse the command line, train and ship."""
+    suite = shapes_suite()
     parser = argparse.ArgumentParser(prog="python -m trainers.rebuild", description=__doc__)
-    parser.add_argument("--suite", default="shapes")
     parser.add_argument("--work", type=Path, default=Path("trained"))
     parser.add_argument("--device", default="auto")
+    parser.add_argument("--only", nargs="+", default=(), metavar="NAME", choices=list(plan(suite)))
     parser.add_argument("--no-ship", action="store_true", help="train only, copy nothing")
     options = parser.parse_args(arguments)
-    suites = metadata.entry_points(group="ppdbench.suites")
-    suite = suites[options.suite].load()()
-    rebuild(suite, options.work, device=options.device, events=_Printed(), ship=not options.no_ship)
+    rebuild(suite, options.work, device=options.device, events=_Printed(), only=options.only)
+    if not options.no_ship:
+        ship(suite, options.work)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Sequence
-from importlib import metadata
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,9 @@ from safetensors.torch import save
 
 from ppdbench.data.images import decode_image
 from ppdbench.data.pickapic import PreferencePair
-from ppdbench.errors import unknown_name
 from ppdbench.protocols import Reward, RewardSpec, Suite
 from ppdbench.rewards.engine import score_images
+from ppdbench.rewards.load import load_reward
 from ppdbench.runs.atomic import write_atomic
 from trainers.latents import LatentCache, batches, shard_count
 from trainers.progress import Events
@@ -64,20 +63,6 @@ def reward_margins(
         events.advance(1)
     wait()
     return {name: _read(cache, reward) for name, reward in rewards.items()}
-
-
-def load_reward(spec: RewardSpec, device: str) -> Reward:
-    """The reward that a suite's spec describes, by the entry point of its kind.
-
-    Raises:
-        UsageError: no reward plug-in has that kind.
-        MissingPrerequisite: its files are not there.
-    """
-    entries = metadata.entry_points(group="ppdbench.rewards")
-    if spec.kind not in entries.names:
-        raise unknown_name("reward", spec.kind, entries.names)
-    reward: Reward = entries[spec.kind].load()(spec, device)
-    return reward
 
 
 def identity(reward: Reward) -> str:

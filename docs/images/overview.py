@@ -30,7 +30,7 @@ COLOURS = {"stable-cascade": "#2f6f8f", "diffusion-dpo": "#c97b2b", "sft": "#7a7
 def main(run: Path) -> None:
     """Write overview.png beside this file."""
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
-    captions = load("suites", summary["suite"])().captions("test")  # type: ignore[operator]
+    captions = load("suites", summary["suite"])().captions("test")
     shown = gallery(run, summary, captions, rows=ROWS)
     columns = ["base" if not user else f"PPD, {user}" for _, user in shown.columns]
 

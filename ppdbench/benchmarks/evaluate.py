@@ -27,7 +27,6 @@ from ppdbench.errors import (
     Interrupted,
     PpdbenchError,
     UsageError,
-    missing_module,
     unknown_name,
 )
 from ppdbench.protocols import Events, Generator, LoadContext, Suite
@@ -169,18 +168,13 @@ def _work(
 
 def _make(name: str, suite: Suite, device: str) -> tuple[str, Generator]:
     """A generator under the name it has in records: its own where it was given by module."""
-    factory = plugins.load("generators", name)
-    try:
-        generator = factory(LoadContext(suite=suite, device=device))
-    except PpdbenchError:
-        raise
-    except ModuleNotFoundError as error:
-        raise missing_module(f"generator {name!r}", error) from error
-    except Exception as error:
-        raise PpdbenchError(
-            f"generator {name!r} cannot be made: {type(error).__name__}: {error}",
-            fix="mend its factory; --debug shows the traceback",
-        ) from error
+    generator = plugins.make(
+        "generators",
+        name,
+        LoadContext(suite=suite, device=device),
+        called=f"generator {name!r}",
+        fix="mend its factory",
+    )
     if not isinstance(generator, Generator):
         raise PpdbenchError(
             f"{name!r} gives no generator: `info` or `generate` is missing",

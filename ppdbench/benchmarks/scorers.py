@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__, plugins
-from ppdbench.errors import PpdbenchError, missing_module
 from ppdbench.protocols import CaptionClassifier, Reward, RewardSpec, Suite
+from ppdbench.rewards.load import load_reward
 from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.runs.results import (
     FIDELITY,
@@ -67,7 +67,7 @@ class Scorers:
             entry = {"identity": sha256 and fingerprint({"sha256": sha256}), "sha256": sha256}
         else:
             spec = self.specs[key]
-            reward = self._load_reward(spec)
+            reward = load_reward(spec, self._device)
             self.loaded[key] = reward
             entry = {
                 "identity": fingerprint(
@@ -90,21 +90,6 @@ class Scorers:
 
     def _in_order(self) -> dict[str, dict[str, Any]]:
         return {key: self._entries[key] for key in self._stamps if key in self._entries}
-
-    def _load_reward(self, spec: RewardSpec) -> Reward:
-        loader = plugins.load("rewards", spec.kind)
-        try:
-            reward: Reward = loader(spec, self._device)
-        except PpdbenchError:
-            raise
-        except ModuleNotFoundError as error:
-            raise missing_module(f"reward {spec.name!r}", error) from error
-        except Exception as error:
-            raise PpdbenchError(
-                f"reward {spec.name!r} cannot be loaded: {type(error).__name__}: {error}",
-                fix=f"check its checkpoint {spec.checkpoint.name}; --debug shows the traceback",
-            ) from error
-        return reward
 
     def _stamp(self, spec: RewardSpec) -> str:
         """Changes when the scorer may have: other code, another suite, a touched checkpoint."""

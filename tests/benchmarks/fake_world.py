@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, cast
 
 import numpy as np
@@ -59,7 +60,7 @@ class ToySuite:
     )
     baseline = "plain"
     opponents = ("plain", "other")
-    upper_bounds = {"red": "only-red"}  # noqa: RUF012
+    upper_bounds = MappingProxyType({"red": "only-red"})
     paper = ()
 
     def captions(self, split: str) -> list[Caption]:
@@ -80,7 +81,7 @@ class ToySuite:
         return ToyClassifier() if classifies else None
 
     def pairs(self, split: str) -> Path:
-        raise NotImplementedError(split)
+        raise AssertionError(f"nothing here trains on {split} pairs")
 
 
 class ToyClassifier:

@@ -33,7 +33,7 @@ from ppdbench.errors import (
 from ppdbench.protocols import Split
 from ppdbench.runs.lock import RunLock
 from ppdbench.runs.records import RecordWriter
-from trainers import assets, checkpoints, latents, loop, ppd, relabel, workshop
+from trainers import assets, checkpoints, latents, loop, ppd, recipe, relabel, results
 from trainers.config import CONFIGS, load_config
 from trainers.metrics import DriftWatch, read_metrics
 from trainers.steps import PreferenceStep
@@ -145,9 +145,9 @@ class _Killed(BaseException):
         (relabel, "write_atomic", 2),
         (loop, "save_state", 1),
         (loop, "save_state", 3),
-        (workshop, "draw_grid", 1),
-        (workshop, "save_adapter", 1),
-        (workshop, "write_json", 1),
+        (recipe, "draw_grid", 1),
+        (results, "save_adapter", 1),
+        (results, "write_json", 1),
     ],
     ids=lambda value: str(getattr(value, "__name__", value)),
 )
@@ -204,7 +204,7 @@ def test_finished_run_returns_at_once(
     uninterrupted: Callable[[str], Path], tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = uninterrupted("sft")
-    monkeypatch.setattr(workshop, "fit", lambda _job: pytest.fail("trained again"))
+    monkeypatch.setattr(recipe, "fit", lambda _job: pytest.fail("trained again"))
     before = (folder / "adapter.safetensors").stat().st_mtime_ns
     assert run_training("sft", tiny_base_folder, folder) == folder
     assert (folder / "adapter.safetensors").stat().st_mtime_ns == before
@@ -225,7 +225,7 @@ def test_manifest_of_an_older_run_does_not_end_this_one(
     run_training("ppd", tiny_base_folder, output, ["seed=5"])
     (output / "trainer_state.pt").unlink()
     with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(workshop, "save_adapter", _die)
+        patch.setattr(results, "save_adapter", _die)
         run_training("ppd", tiny_base_folder, output)
     run_training("ppd", tiny_base_folder, output)
     assert same_outcome(output, uninterrupted("ppd"))
@@ -322,7 +322,7 @@ def test_missing_validation_pairs_are_said_before_training(
         return real(self, split)
 
     monkeypatch.setattr(TinySuite, "pairs", pairs)
-    monkeypatch.setattr(workshop, "fit", lambda _job: pytest.fail("trained first"))
+    monkeypatch.setattr(recipe, "fit", lambda _job: pytest.fail("trained first"))
     with pytest.raises(MissingPrerequisite, match="no validation pairs"):
         run_training("sft", tiny_base_folder, tmp_path / "out")
 

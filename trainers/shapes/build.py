@@ -89,14 +89,13 @@ def _classifier(world: World, out: Path, _seed: int) -> None:
         make_renders(count, train_classifier.CONFIG.seed + row, split=split, widen=1.5)
         for row, (split, count) in enumerate(train_classifier.ROWS.items())
     ]
-    renders = Renders(
-        torch.cat([part.images for part in parts]),
-        [caption for part in parts for caption in part.captions],
-        [scene for part in parts for scene in part.scenes],
-        torch.cat([part.objects for part in parts]),
-    )
+    scenes = [scene for part in parts for scene in part.scenes]
     net, figures = train_classifier.train_classifier(
-        renders, work=world.work, report=world.report, device=world.device
+        torch.cat([part.images for part in parts]),
+        scenes,
+        work=world.work,
+        report=world.report,
+        device=world.device,
     )
     save_half(net.state_dict(), out / "model.safetensors")
     fresh = make_renders(4_000, FRESH_SEED, split="test")
@@ -104,9 +103,7 @@ def _classifier(world: World, out: Path, _seed: int) -> None:
     facts = judge.check(to_images(as_unit(fresh.images)), fresh.captions)
     figures |= {f"fresh_renders_{fact}": rate for fact, rate in _rates(facts).items()}
     config = train_classifier.CONFIG
-    write_manifest(
-        out, seed=config.seed, steps=config.steps, rows=len(renders.captions), figures=figures
-    )
+    write_manifest(out, seed=config.seed, steps=config.steps, rows=len(scenes), figures=figures)
 
 
 def _base(world: World, out: Path, _seed: int) -> None:

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from ppdbench.protocols import Split
-from ppdbench.suites.shapes.renderer import render, sample_styles
+from ppdbench.suites.shapes.renderer import Styles, render, sample_styles
 from ppdbench.suites.shapes.scenes import Scene, caption_of, double_scenes, single_scenes
 
 DOUBLE_SHARE = 0.3
@@ -26,8 +26,7 @@ class Renders:
     """uint8, (N, 3, 64, 64)."""
     captions: list[str]
     scenes: list[Scene]
-    objects: Tensor
-    """bool, (N, 64, 64): where the objects are, edges included."""
+    styles: Styles
 
 
 def draw_scenes(count: int, rng: np.random.Generator, split: Split = "train") -> list[Scene]:
@@ -47,15 +46,23 @@ def make_renders(count: int, seed: int, *, split: Split = "train", widen: float 
     captions = [caption_of(scene, reverse=bool(rng.random() < 0.5)) for scene in scenes]
     styles = sample_styles(count, rng, widen=widen)
     pixels = render(scenes, styles)
-    # Drawn again with the objects darker: what changes is object.
-    tint = styles.tint + np.array([-0.25, -0.25, 0], np.float32)[:, None]
-    changed = (render(scenes, replace(styles, tint=tint)) != pixels).any(-1)
     return Renders(
         images=torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous(),
         captions=captions,
         scenes=scenes,
-        objects=torch.from_numpy(changed),
+        styles=styles,
     )
+
+
+def object_mask(renders: Renders) -> Tensor:
+    """Bool, (N, 64, 64): where the objects are, edges included.
+
+    Drawn again with the objects darker: what changes is object.
+    """
+    styles = renders.styles
+    tint = styles.tint + np.array([-0.25, -0.25, 0], np.float32)[:, None]
+    darker = torch.from_numpy(render(renders.scenes, replace(styles, tint=tint)))
+    return (darker.permute(0, 3, 1, 2) != renders.images).any(1)
 
 
 def as_unit(images: Tensor) -> Tensor:

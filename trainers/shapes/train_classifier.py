@@ -7,7 +7,7 @@ picture that a tuned model pushed beyond the world's own looks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from ppdbench.protocols import Split
 from ppdbench.suites.shapes.classifier import HEADS, NOT_SAID, ClassifierNet, targets
-from trainers.shapes.renders import Renders, as_unit
+from ppdbench.suites.shapes.scenes import Scene
+from trainers.shapes.renders import as_unit
 from trainers.shapes.stage import StageConfig, run_stage
 
 CONFIG = StageConfig(seed=31, steps=2400, batch_size=128, lr=3e-3, weight_decay=1e-3)
@@ -25,29 +26,30 @@ ROWS: dict[Split, int] = {"train": 30_000, "validation": 6_000, "test": 16_000}
 
 
 def train_classifier(
-    renders: Renders,
+    images: Tensor,
+    scenes: Sequence[Scene],
     *,
     work: Path,
     report: Callable[[str], None],
     device: str = "cpu",
     config: StageConfig = CONFIG,
 ) -> tuple[ClassifierNet, dict[str, float]]:
-    """Train on renders; returned in eval mode."""
+    """Train on pictures, uint8 (N, 3, 64, 64), of N scenes; returned in eval mode."""
     torch.manual_seed(config.seed)
     net = ClassifierNet().to(device).to(memory_format=torch.channels_last)
-    wanted = {name: torch.empty(len(renders.scenes), dtype=torch.long) for name in HEADS}
-    for row, scene in enumerate(renders.scenes):
+    wanted = {name: torch.empty(len(scenes), dtype=torch.long) for name in HEADS}
+    for row, scene in enumerate(scenes):
         for name, index in targets(scene).items():
             wanted[name][row] = index
 
     def loss_of(_step: int, generator: torch.Generator) -> Tensor:
-        rows = torch.randint(len(renders.scenes), (config.batch_size,), generator=generator)
-        images = as_unit(renders.images[rows])
-        noise = torch.randn(images.shape, generator=generator)
+        rows = torch.randint(len(scenes), (config.batch_size,), generator=generator)
+        batch = as_unit(images[rows])
+        noise = torch.randn(batch.shape, generator=generator)
         level = 0.03 * torch.rand(len(rows), 1, 1, 1, generator=generator)
-        blurred = F.avg_pool2d(images, 3, stride=1, padding=1, count_include_pad=False)
+        blurred = F.avg_pool2d(batch, 3, stride=1, padding=1, count_include_pad=False)
         mix = 0.6 * torch.rand(len(rows), 1, 1, 1, generator=generator)
-        logits = net((torch.lerp(images, blurred, mix) + level * noise).to(device))
+        logits = net((torch.lerp(batch, blurred, mix) + level * noise).to(device))
         losses = [
             F.cross_entropy(logits[name], wanted[name][rows].to(device), ignore_index=NOT_SAID)
             for name in HEADS

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from ppdbench.suites.shapes.classifier import HEADS, NOT_SAID, targets
-from trainers.shapes.renders import Renders, as_unit
+from trainers.shapes.renders import Renders, as_unit, object_mask
 from trainers.shapes.stage import StageConfig, run_stage
 from trainers.stable_cascade.compressor import SemanticCompressor
 from trainers.stable_cascade.previewer import Previewer
@@ -76,6 +76,7 @@ def train_compressor(
     compressor = SemanticCompressor().to(device).to(memory_format=torch.channels_last)
     previewer = Previewer().to(device).to(memory_format=torch.channels_last)
     head = SceneHead(compressor.latent_channels).to(device)
+    objects = object_mask(renders)
     facts = [targets(scene) for scene in renders.scenes]
     wanted = {name: torch.tensor([row[name] for row in facts]) for name in HEADS}
 
@@ -91,7 +92,7 @@ def train_compressor(
 
         pictures = previewer(noised(LATENT_NOISE))
         errors = pixel_errors(pictures, images)
-        here = F.max_pool2d(renders.objects[rows, None].float(), 3, stride=1, padding=1)
+        here = F.max_pool2d(objects[rows, None].float(), 3, stride=1, padding=1)
         here = here.to(device)
         on_objects = (errors * here).sum((1, 2, 3)) / here.sum((1, 2, 3)).clamp(min=1)
         logits = head(noised(SCENE_NOISE))

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -180,7 +181,7 @@ def load_base(folder: Path, device: str = "cpu") -> Base:
                 for key, value in load_file(path).items()
             }
             module.load_state_dict(weights, strict=True)
-        except Exception as error:
+        except (OSError, RuntimeError, SafetensorError) as error:
             raise MissingPrerequisite(
                 f"{path} cannot be read: {one_line(error)}", fix=_REPAIR
             ) from error

@@ -19,7 +19,7 @@ from ppdbench.suites.shapes.people import ATTRIBUTE_SCALE, Person, people
 from ppdbench.suites.shapes.renderer import render, sample_styles
 from ppdbench.suites.shapes.scenes import parse
 from trainers.shapes import reward_data
-from trainers.shapes.renders import as_unit, draw_scenes, make_renders
+from trainers.shapes.renders import as_unit, draw_scenes, make_renders, object_mask
 from trainers.shapes.reward_data import (
     LOOKS,
     annotator_choices,
@@ -173,7 +173,8 @@ def test_choices_are_a_function_of_the_seed() -> None:
 def test_the_object_mask_covers_the_objects_and_no_background() -> None:
     """White objects in bright styles are clipped to white: the mask must see them all the same."""
     renders = make_renders(300, seed=9)
-    share = renders.objects.float().mean((1, 2))
+    objects = object_mask(renders)
+    share = objects.float().mean((1, 2))
     assert share.min() > 0.015 and share.max() < 0.35
     size = {"small": 0, "medium": 1, "large": 2}
     single = [(size[s.things[0].size or ""], x) for s, x in zip(renders.scenes, share, strict=True)
@@ -181,5 +182,5 @@ def test_the_object_mask_covers_the_objects_and_no_background() -> None:
     means = [np.mean([x for k, x in single if k == rank]) for rank in range(3)]
     assert means[0] < means[1] < means[2]
     # Styles move an object by at most 11 pixels: a small one never comes near the border.
-    small = renders.objects[torch.tensor([s.things[0].size == "small" for s in renders.scenes])]
+    small = objects[torch.tensor([s.things[0].size == "small" for s in renders.scenes])]
     assert not small[:, :8].any() and not small[:, :, -8:].any()

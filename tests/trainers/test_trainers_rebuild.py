@@ -1,0 +1,63 @@
+"""The maintainers' rebuild: every registered adapter is planned, only finished ones are shipped."""
+
+from __future__ import annotations
+
+from importlib.metadata import entry_points
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ppdbench.suites.shapes import suite as shapes_suite
+from trainers import assets, diffusion_dpo, ppd, rebuild, sft
+from trainers.progress import Silence
+
+
+def test_the_plan_makes_every_registered_model_and_ppd_with_three_seeds() -> None:
+    registered = {
+        entry.name
+        for entry in entry_points(group="ppdbench.generators")
+        if entry.dist is not None and entry.dist.name == "ppdbench"
+    }
+    planned = set(rebuild.plan(shapes_suite()))
+    assert planned == registered - {"stable-cascade"} | {"ppd-seed-1", "ppd-seed-2"}
+
+
+def test_each_is_what_its_default_command_makes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    suite, seen = shapes_suite(), {}
+
+    def note_down(name: str) -> Any:
+        def train(_suite: Any, *, output: Path, overrides: list[str], **others: Any) -> Path:
+            seen[output.relative_to(tmp_path).as_posix()] = (name, overrides, others["config"])
+            return output
+
+        return train
+
+    for module in (ppd, sft, diffusion_dpo):
+        monkeypatch.setattr(module, "train", note_down(module.__name__.rpartition(".")[2]))
+    rebuild.rebuild(suite, tmp_path, device="cpu", events=Silence(), only=["ppd", "ppd-seed-2"])
+    assert seen == {
+        "shapes/ppd": ("ppd", [], None),
+        "shapes/ppd-seed-2": ("ppd", ["seed=2"], None),
+    }
+    rebuild.rebuild(suite, tmp_path, device="cpu", events=Silence())
+    assert seen["shapes/diffusion-dpo-hps"] == ("diffusion_dpo", ["reward=hps"], None)
+    assert set(seen) == {f"shapes/{name}" for name in rebuild.plan(suite)}
+
+
+def test_only_finished_adapters_of_the_first_seed_are_shipped(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, shipped = tmp_path / "work", tmp_path / "assets"
+    monkeypatch.setattr(assets, "SHIPPED", shipped)
+    for name in ("ppd", "ppd-seed-1", "sft"):
+        (work / "shapes" / name).mkdir(parents=True)
+        for file in (*rebuild.SHIPPED_FILES, "trainer_state.pt"):
+            (work / "shapes" / name / file).write_text(f"{name} {file}")
+    (work / "shapes" / "sft" / "manifest.json").unlink()  # killed before its end
+    rebuild.ship(shapes_suite(), work)
+    found = {file.relative_to(shipped).as_posix() for file in shipped.rglob("*") if file.is_file()}
+    assert found == {f"shapes/ppd/{file}" for file in rebuild.SHIPPED_FILES}
+    assert (shipped / "shapes/ppd/README.md").read_text() == "ppd README.md"

@@ -1,0 +1,150 @@
+"""A method's recipe, and the public trainer made of it: the way from workshop to finished folder.
+
+`ppd`, `sft` and `diffusion_dpo` each say which examples, which step and what a user is; here is
+what happens with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ppdbench.protocols import Split, Suite
+from trainers.examples import Examples, one_hot
+from trainers.loop import Job, fit, measure
+from trainers.policy import Policy
+from trainers.progress import Events
+from trainers.results import UserVector, announce, leave
+from trainers.stable_cascade.user_attention import AdapterShape
+from trainers.steps import StepFunction
+from trainers.validation import draw_grid
+from trainers.workshop import Workshop, open_workshop
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """What a method adds to the workshop it is given."""
+
+    examples: Callable[[Split], Examples]
+    """The table of a split; the training one is learnt from."""
+    step: StepFunction
+    """The method's loss."""
+    user_vector: UserVector
+    """What the adapter's user vector means."""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    """Further facts for log, header and card."""
+
+
+class Trainer(Protocol):
+    """What an entry point of the group `ppdbench.trainers` names."""
+
+    def __call__(
+        self,
+        suite: Suite,
+        *,
+        output: Path,
+        config: Path | None,
+        overrides: Sequence[str],
+        device: str,
+        events: Events,
+    ) -> Path:
+        """Train on the suite's pairs; returns the folder of adapter, card, plot and pictures."""
+        ...
+
+
+def trainer(method: str, recipe: Callable[[Workshop], Recipe]) -> Trainer:
+    """The trainer of a method.
+
+    Started again after a kill, it goes on; finished, it returns at once. It raises what
+    `workshop.open_workshop` and `loop.fit` raise.
+    """
+
+    def train(
+        suite: Suite,
+        *,
+        output: Path,
+        config: Path | None,
+        overrides: Sequence[str],
+        device: str,
+        events: Events,
+    ) -> Path:
+        with open_workshop(
+            method,
+            suite,
+            output=output,
+            config=config,
+            overrides=overrides,
+            device=device,
+            events=events,
+        ) as shop:
+            if not shop.done:
+                _run(shop, recipe(shop))
+            return output
+
+    return train
+
+
+def _run(shop: Workshop, recipe: Recipe) -> None:
+    """Train, measure, then write what a run leaves."""
+    config, main = shop.config, shop.accelerator.is_main_process
+    shape = AdapterShape(
+        user_dim=config.adapter.user_dim,
+        tokens=config.adapter.tokens,
+        token_dim=config.adapter.token_dim,
+        scale=config.adapter.scale,
+    )
+    policy = Policy(shop.base, shape, seed=config.seed)
+
+    def validate(at: int) -> None:
+        file = shop.output / "validation" / f"step-{at:06}.png"
+        draw_grid(file, policy, shop.suite, config, _columns(shop, recipe.user_vector))
+
+    job = Job(
+        config=config,
+        policy=policy,
+        cache=shop.cache("train"),
+        examples=recipe.examples("train"),
+        step=recipe.step,
+        output=shop.output,
+        accelerator=shop.accelerator,
+        events=shop.events,
+        identity=shop.identity,
+        validate=validate,
+    )
+    unseen = None
+    if config.validation.pairs:  # made before training: what is missing is said at once
+        cache = shop.cache("validation")
+        unseen = replace(job, cache=cache, examples=recipe.examples("validation"))
+    if main:
+        announce(job)
+    if recipe.facts:
+        shop.events.note(", ".join(f"{name} {value}" for name, value in recipe.facts.items()))
+    seconds = fit(job)
+    held_out = measure(unseen) if unseen else {}
+    if main:
+        leave(
+            job,
+            shop.suite,
+            rewards=tuple(spec.name for spec in shop.rewards),
+            user_vector=recipe.user_vector,
+            facts=recipe.facts,
+            command=shop.command,
+            held_out=held_out,
+            seconds=seconds,
+        )
+    shop.accelerator.wait_for_everyone()
+    shop.accelerator.end_training()
+
+
+def _columns(shop: Workshop, user_vector: UserVector) -> dict[str, NDArray[np.float32]]:
+    """Title -> user vector of each column of the validation grid beside the base's."""
+    user_dim = shop.config.adapter.user_dim
+    if user_vector == "null":
+        return {shop.config.method: np.zeros(user_dim, np.float32)}
+    names = [spec.name for spec in shop.rewards]
+    return {name: one_hot(names, name, user_dim) for name in names}

@@ -1,0 +1,124 @@
+"""What a training leaves in its folder: adapter, model card, loss plot, pictures, manifest.
+
+The manifest is written last and taken away first: with it the folder is this run's, to the end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+from ppdbench.protocols import Suite
+from ppdbench.runs.atomic import write_atomic, write_json
+from trainers.checkpoints import ADAPTER_FILE, AdapterHeader, save_adapter
+from trainers.config import to_yaml
+from trainers.latents import file_sha256
+from trainers.loop import METRICS_FILE, Job
+from trainers.loss_plot import plot_losses
+from trainers.metrics import read_metrics
+from trainers.model_card import model_card
+from trainers.stable_cascade.user_attention import attention_blocks
+
+MANIFEST_FILE = "manifest.json"
+UserVector = Literal["reward_weights", "null"]
+"""What an adapter's user vector means: a weight for each reward, or nothing (always zero)."""
+
+
+def is_left(folder: Path) -> bool:
+    """Whether a training to the end left its results in the folder."""
+    return all((folder / name).is_file() for name in (ADAPTER_FILE, MANIFEST_FILE))
+
+
+def announce(job: Job) -> None:
+    """Before the first step: write the configuration, take away what another run left.
+
+    With an old manifest, a kill after the last step would pass another run's adapter for this
+    one's.
+    """
+    write_atomic(job.output / "config.yaml", to_yaml(job.config))
+    (job.output / MANIFEST_FILE).unlink(missing_ok=True)
+
+
+def leave(
+    job: Job,
+    suite: Suite,
+    *,
+    rewards: tuple[str, ...],
+    user_vector: UserVector,
+    facts: Mapping[str, Any],
+    command: str,
+    held_out: Mapping[str, float],
+    seconds: float,
+) -> None:
+    """After the last step: write everything that a run leaves.
+
+    Args:
+        job: the finished run; its policy holds the adapter to keep.
+        suite: what it was trained on.
+        rewards: names of the user vector's entries, in order.
+        user_vector: what the adapter's user vector means.
+        facts: further facts for header and card.
+        command: what was asked for, for the manifest.
+        held_out: figures on validation pairs.
+        seconds: time spent on steps.
+    """
+    config, adapter = job.config, job.policy.adapter
+    metrics = read_metrics(job.output / METRICS_FILE)
+    plot_losses(job.output / "loss.png", metrics)
+    adapter.eval()
+    job.validate(config.total_steps)
+    header = _header(job, suite, rewards, user_vector, facts)
+    save_adapter(job.output, adapter.tensors(), header)
+    write_atomic(job.output / "README.md", model_card(header, config, metrics, held_out, seconds))
+    write_json(
+        job.output / MANIFEST_FILE,
+        {
+            "schema_version": 1,
+            "sha256": {ADAPTER_FILE: file_sha256(job.output / ADAPTER_FILE)},
+            "command": command,
+            "seed": config.seed,
+            "steps": config.total_steps,
+            "data": {
+                "suite": suite.name,
+                "version": suite.version,
+                "pairs_sha256": job.cache.pairs_sha256,
+            },
+            "base_sha256": job.policy.base.sha256,
+            "seconds": round(seconds, 1),
+            "figures": {name: round(value, 6) for name, value in held_out.items()},
+        },
+    )
+
+
+def _header(
+    job: Job,
+    suite: Suite,
+    rewards: tuple[str, ...],
+    user_vector: UserVector,
+    facts: Mapping[str, Any],
+) -> AdapterHeader:
+    """What the adapter's file says of itself."""
+    config, base, train = job.config, job.policy.base, job.examples
+    blocks = attention_blocks(base.unet)
+    return AdapterHeader(
+        method=config.method,
+        base_sha256=base.sha256,
+        shape=job.policy.adapter.shape,
+        width=max(int(block.to_q.out_features) for block in blocks.values()),
+        user_vector=user_vector,
+        rewards=rewards,
+        unconditional_user=config.sampling.unconditional_user,
+        facts={
+            "suite": suite.name,
+            "suite_version": suite.version,
+            "seed": config.seed,
+            "steps": config.total_steps,
+            "batch_size": config.batch_size,
+            "reward": config.reward,
+            "examples": len(train),
+            "left_out": {name: dict(why) for name, why in train.left_out.items()},
+            "pairs_sha256": job.cache.pairs_sha256,
+            **facts,
+        },
+    )
