@@ -16,7 +16,7 @@ from typing import Any
 from ppdbench.benchmarks.fidelity import fidelity, fidelity_difference
 from ppdbench.benchmarks.gains import gains, gold_gains
 from ppdbench.benchmarks.plan import user_id
-from ppdbench.benchmarks.rows import Key, Row, gold_of, scores_by
+from ppdbench.benchmarks.rows import Key, Row, gold_of, paired, scores_by
 from ppdbench.statistics.holm import holm
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
 from ppdbench.statistics.win_rate import win_rate
@@ -141,11 +141,3 @@ def _cell(
             "reason": comparison.withheld,
         }
     return {**cell, "reason": found.reason} if found.reason else cell
-
-
-def paired(
-    ours: Mapping[Key, float], theirs: Mapping[Key, float]
-) -> tuple[list[float], list[float], list[Key]]:
-    """Scores of the keys that both have, and those keys, sorted: equal inputs, equal draws."""
-    keys = sorted(ours.keys() & theirs.keys())
-    return [ours[key] for key in keys], [theirs[key] for key in keys], keys

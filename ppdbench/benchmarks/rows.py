@@ -55,6 +55,14 @@ def scores_by(results: Mapping[Key, Result], scorer: str) -> dict[Key, float]:
     return {key: r.scores[scorer] for key, r in results.items() if scorer in r.scores}
 
 
+def paired(
+    ours: Mapping[Key, float], theirs: Mapping[Key, float]
+) -> tuple[list[float], list[float], list[Key]]:
+    """Scores of the keys that both have, and those keys, sorted: equal inputs, equal draws."""
+    keys = sorted(ours.keys() & theirs.keys())
+    return [ours[key] for key in keys], [theirs[key] for key in keys], keys
+
+
 def count_ok(results: Iterable[Result], rewards: Iterable[str], classified: bool) -> int:
     """How many results were drawn and measured by every scorer."""
     wanted = set(rewards)

@@ -30,7 +30,7 @@ from ppdbench.runs.results import (
 )
 
 SCHEMA_VERSION = 1
-SUMMARY_VERSION = 1
+SUMMARY_VERSION = 2
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
 REWARD_FIELDS = ("title", "kind", "gold", "checkpoint_sha256", "preprocess")
@@ -90,7 +90,9 @@ def _summary(
     model: str,
     fail_on_error: float,
 ) -> dict[str, Any]:
-    from ppdbench.benchmarks.rewards import Comparison, summarise  # scipy behind it
+    # Late, for scipy is behind them.
+    from ppdbench.benchmarks.rewards import Comparison, summarise
+    from ppdbench.benchmarks.training_seeds import is_sibling, training_seeds
 
     rewards = {entry["name"]: entry for key, entry in scorers.items() if key != FIDELITY}
     classified = FIDELITY in identities_of(scorers)
@@ -105,6 +107,15 @@ def _summary(
     for name in dict.fromkeys([*opponents, *suite.upper_bounds.values()]):
         if name not in rows and name in entries:
             rows[name] = _recorded(entries[name], keys, rewards, classified)
+    families = [
+        [row]
+        + [
+            _recorded(entry, keys, rewards, classified)
+            for entry in entries.values()
+            if is_sibling(entry.name, entry.settings, row)
+        ]
+        for row in rows.values()
+    ]
     fresh = [row for row in rows.values() if row.source == "fresh"]
     n_ok, n_expected = sum(row.n_ok for row in fresh), len(items)
     failures = [
@@ -144,7 +155,15 @@ def _summary(
                 n_expected=len(keys),
                 withheld=withheld,
             )
-        ),
+        )
+        | {
+            "training_seeds": training_seeds(
+                families,
+                rows[suite.baseline],
+                [name for name, reward in rewards.items() if not reward["gold"]],
+                withheld=withheld is not None,
+            )
+        },
         "failures": failures,
     }
 

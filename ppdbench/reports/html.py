@@ -20,7 +20,7 @@ from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Caption, PaperRow
 from ppdbench.reports import details, page
 from ppdbench.reports.gallery import gallery
-from ppdbench.reports.headline import headline
+from ppdbench.reports.headline import headline, reward_names, reward_title
 from ppdbench.runs.atomic import write_atomic
 
 SCHEMA_VERSION = 1
@@ -91,6 +91,8 @@ def render(
         gains_line=page.share_line(summary, "gain", "ratio"),
         kept=page.shares(summary, "gold_gain", "kept"),
         kept_line=page.share_line(summary, "gold_gain", "kept"),
+        training_seeds=page.training_seeds(summary),
+        reward_titles=[reward_title(summary, name) for name in reward_names(summary)],
         fidelity=page.fidelity(summary),
         paper=details.paper(paper, summary),
         times=details.times(summary),

@@ -194,6 +194,20 @@ def share_line(summary: Summary, key: str, value: str) -> float:
     return position(1.0, ratio_axis(_benchmark(summary, key).values(), value))
 
 
+def training_seeds(summary: Summary) -> list[dict[str, Any]]:
+    """What each system that tells it was trained with, and how its win rates move with that."""
+    names = reward_names(summary)
+    return [
+        {
+            "name": name,
+            "model": name == summary["model"],
+            "seeds": ", ".join(map(str, found["seeds"])),
+            "cells": [_spread((found["win_rate"] or {}).get(reward)) for reward in names],
+        }
+        for name, found in _benchmark(summary, "training_seeds").items()
+    ]
+
+
 def fidelity(summary: Summary) -> dict[str, Any] | None:
     """How often images show what their caption says, and the model's difference to the base."""
     found = _benchmark(summary, "caption_fidelity")
@@ -239,6 +253,14 @@ def _win(name: str, cell: Cell | None) -> Estimate:
         verdict=outcome(cell),
         note=_sample(cell) if cell else "",
     )
+
+
+def _spread(found: Mapping[str, float] | None) -> str:
+    """Mean and range over seeds; empty where there is nothing to compare."""
+    if not found:
+        return ""
+    mean, low, high = (number(100 * found[key], 1) for key in ("mean", "min", "max"))
+    return f"{mean}% ({low} to {high})"
 
 
 def _sample(cell: Cell) -> str:

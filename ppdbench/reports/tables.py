@@ -108,12 +108,27 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     if whole:
         pair = f"{summary['model']} minus {summary['baseline']}"
         lines.append(f"caption fidelity, {pair}: {whole['shown']}")
+    lines += _training_seeds(summary)
     matrix = page.matrix(summary)
     if matrix:
         lines.append(f"own user clearly best: {matrix['leading']} of {matrix['of']} rewards")
     if summary["n_ok"] != summary["n_expected"]:
         lines.append(f"only {summary['n_ok']} of {summary['n_expected']} items are done")
     return lines + [f"undefined: {reason}" for reason in _reasons(page.comparisons(summary))]
+
+
+def _training_seeds(summary: Mapping[str, Any]) -> list[str]:
+    """How the model's win rates over the baseline move with its training's seed."""
+    for row in page.training_seeds(summary):
+        if row["model"]:
+            said = [
+                f"{reward_title(summary, name)} {cell}"
+                for name, cell in zip(reward_names(summary), row["cells"], strict=True)
+                if cell
+            ]
+            return [f"training seeds {row['seeds']}: {', '.join(said)}" if said
+                    else f"one training seed: {row['seeds']}"]  # fmt: skip
+    return []
 
 
 def _reasons(panels: Sequence[Mapping[str, Any]]) -> list[str]:

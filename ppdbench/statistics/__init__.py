@@ -12,7 +12,7 @@ from ppdbench.statistics.intervals import (
     wilson,
 )
 from ppdbench.statistics.permutation import SignFlip, sign_flip_test
-from ppdbench.statistics.win_rate import WinRate, win_rate
+from ppdbench.statistics.win_rate import WinRate, win_rate, wins
 
 __all__ = [
     "Interval",
@@ -24,4 +24,5 @@ __all__ = [
     "sign_flip_test",
     "wilson",
     "win_rate",
+    "wins",
 ]

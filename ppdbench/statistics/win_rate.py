@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from ppdbench.statistics.clusters import Clusters, cluster_totals
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
@@ -34,6 +34,22 @@ class WinRate:
     reason: str | None = None
 
 
+def wins(scores: ArrayLike, opponent_scores: ArrayLike) -> NDArray[np.float64]:
+    """Outcome of each pair, (N,): 1 where the first score is higher, 0.5 at a tie, else 0.
+
+    Raises:
+        ValueError: shapes differ, or a score is not finite.
+    """
+    ours = np.asarray(scores, dtype=np.float64)
+    theirs = np.asarray(opponent_scores, dtype=np.float64)
+    if ours.shape != theirs.shape:
+        raise ValueError(f"{ours.shape} scores against {theirs.shape}: pairs are needed")
+    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
+        raise ValueError("scores must be finite: leave failed items out")
+    outcomes: NDArray[np.float64] = (ours > theirs) + 0.5 * (ours == theirs)
+    return outcomes
+
+
 def win_rate(
     scores: ArrayLike,
     opponent_scores: ArrayLike,
@@ -56,13 +72,7 @@ def win_rate(
     Raises:
         ValueError: shapes differ, or a score is not finite.
     """
-    ours = np.asarray(scores, dtype=np.float64)
-    theirs = np.asarray(opponent_scores, dtype=np.float64)
-    if ours.shape != theirs.shape:
-        raise ValueError(f"{ours.shape} scores against {theirs.shape}: pairs are needed")
-    if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
-        raise ValueError("scores must be finite: leave failed items out")
-    outcomes = (ours > theirs) + 0.5 * (ours == theirs)
+    outcomes = wins(scores, opponent_scores)
     interval = cluster_bootstrap_mean(
         outcomes,
         clusters,

@@ -168,6 +168,17 @@ def summary() -> dict[str, Any]:
                 "aesthetic": share("kept", "gold_gain", 0.91),
                 "hps": share("kept", "gold_gain", 1.04),
             },
+            "training_seeds": {
+                "ppd": {
+                    "seeds": [0, 1, 2],
+                    "win_rate": {
+                        "clip": {"mean": 0.701, "min": 0.681, "max": 0.7204},
+                        "aesthetic": {"mean": 0.95, "min": 0.948, "max": 0.954},
+                        "hps": None,
+                    },
+                },
+                "sft": {"seeds": [0], "win_rate": None},
+            },
             "caption_fidelity": {
                 "stable-cascade": _rates(0.93),
                 "ppd": _rates(0.925),

@@ -1,0 +1,80 @@
+"""Seeds of a training: the same settings but for the seed make a family, nothing else does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from ppdbench.benchmarks.rows import Row
+from ppdbench.benchmarks.training_seeds import is_sibling, training_seeds
+from ppdbench.runs.results import Result
+
+
+def trained(seed: int | None, *, beta: float = 5.0) -> dict[str, Any]:
+    training = {} if seed is None else {"training": {"seed": seed, "beta": beta}}
+    return {"steps": 14, **training}
+
+
+def row(name: str, settings: dict[str, Any], scores: list[float]) -> Row:
+    results = tuple(
+        Result(
+            item=f"{name}/-/{n}/0", generator=name, caption_id=str(n), user=None, sample=0, seed=n,
+            image="i", scores={"r": score}, facts=None,
+        )
+        for n, score in enumerate(scores)
+    )  # fmt: skip
+    return Row(
+        name=name, version="1", revision="1", licence="MIT", settings=settings, source="fresh",
+        results=results, n_ok=len(results), n_expected=4,
+    )  # fmt: skip
+
+
+BASE = row("base", {}, [1.0, 1.0, 1.0, 1.0])
+MODEL = row("ppd", trained(0), [2.0, 2.0, 2.0, 0.0])
+
+
+def test_rates_over_seeds_with_ties_as_halves() -> None:
+    second = row("ppd-seed-1", trained(1), [2.0, 1.0, 0.0, 0.0])
+    found = training_seeds([[MODEL, second]], BASE, ["r"])
+    assert found == {
+        "ppd": {
+            "seeds": [0, 1],
+            "win_rate": {"r": {"mean": pytest.approx(0.5625), "min": 0.375, "max": 0.75}},
+        }
+    }
+
+
+def test_one_seed_says_so_and_has_no_spread() -> None:
+    assert training_seeds([[MODEL]], BASE, ["r"]) == {"ppd": {"seeds": [0], "win_rate": None}}
+
+
+def test_nothing_is_said_of_rates_that_are_withheld() -> None:
+    second = row("ppd-seed-1", trained(1), [2.0, 1.0, 0.0, 0.0])
+    found = training_seeds([[MODEL, second]], BASE, ["r"], withheld=True)
+    assert found == {"ppd": {"seeds": [0, 1], "win_rate": None}}
+
+
+def test_who_tells_no_seed_is_not_listed() -> None:
+    assert training_seeds([[BASE]], BASE, ["r"]) == {}
+
+
+def test_a_seed_without_pairs_leaves_the_spread_unknown() -> None:
+    found = training_seeds([[MODEL, row("ppd-seed-1", trained(1), [])]], BASE, ["r"])
+    assert found["ppd"]["win_rate"] == {"r": None}
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "expected"),
+    [
+        ("ppd-seed-1", trained(1), True),
+        ("ppd-seed-1", trained(1, beta=9.0), False),
+        ("ppd-seed-1", trained(None), False),
+        ("ppd-large", trained(1), False),
+        ("sft-seed-1", trained(1), False),
+    ],
+)
+def test_siblings_differ_in_the_seed_alone(
+    name: str, settings: dict[str, Any], expected: bool
+) -> None:
+    assert is_sibling(name, settings, MODEL) is expected
