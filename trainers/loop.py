@@ -243,7 +243,8 @@ def _train_step(
             optimizer.step()
             optimizer.zero_grad()
         names = list(result.rows)
-        whose = torch.from_numpy(labeller).to(accelerator.device, torch.float32)
+        heard = (batch.users != 0).any(1)  # a dropped user's row says nothing of that user
+        whose = torch.from_numpy(labeller).to(accelerator.device).where(heard, -1)
         logged.append(torch.stack([*result.rows.values(), whose], 1).float())
     table = accelerator.gather(torch.cat(logged)).double().cpu().numpy()
     row: dict[str, Any] = dict(zip(names, table[:, :-1].mean(0).tolist(), strict=True))

@@ -435,6 +435,13 @@ def test_learns_the_users_apart(tmp_path: Path, tiny_base_folder: Path) -> None:
     assert any("step 20/40" in note and "min left" in note for note in log.notes)
 
 
+def test_rows_without_their_user_count_for_no_user(tmp_path: Path, tiny_base_folder: Path) -> None:
+    for dropout, users in (("0.999", set()), ("0", {"clip", "aesthetic", "hps"})):
+        overrides = [f"objective.user_dropout={dropout}", "batch_size=24", "steps=1"]
+        folder = run_training("ppd", tiny_base_folder, tmp_path / dropout / "out", overrides)
+        assert set(metrics_of(folder)[0]["implicit_accuracy_by_user"]) == users
+
+
 @pytest.mark.slow
 def test_two_processes_take_the_same_steps(
     tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
