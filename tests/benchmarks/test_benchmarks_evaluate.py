@@ -1,74 +1,30 @@
+"""Whole runs of the toy world: what is drawn and measured, and when nothing is done anew."""
+
 from __future__ import annotations
 
-import errno
-import io
 import json
 import os
 import statistics
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fake_world
 import pytest
-from PIL import Image
+from toy_runs import ITEMS, figures, items_of, run, summary_of, use_toy_world
 
-from ppdbench import plugins
 from ppdbench.benchmarks import summary
-from ppdbench.benchmarks.evaluate import TooManyFailures, evaluate
+from ppdbench.benchmarks.evaluate import evaluate
 from ppdbench.errors import (
-    FingerprintMismatch,
-    Interrupted,
     MissingPrerequisite,
     PpdbenchError,
     UsageError,
 )
 from ppdbench.leaderboard import recorded as leaderboard
-from ppdbench.protocols import GenerationRequest
 from ppdbench.runs.records import read_records
 
-USERS = len(fake_world.CHANNELS)
-ITEMS = fake_world.CAPTIONS * (USERS + 1)
-
-
-@pytest.fixture(autouse=True)
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(plugins, "entry_points", fake_world.entry_points)
-    monkeypatch.setattr(leaderboard, "installed", lambda: tmp_path / "leaderboards")
-    fake_world.calls.clear()
-
-
-def run(tmp_path: Path, *models: str, **options: Any) -> Path:
-    options.setdefault("events", fake_world.Quiet())
-    return evaluate(
-        models or ["tuned"],
-        suite="toy",
-        runs=tmp_path / "runs",
-        device="cpu",
-        **{"batch_size": 7, **options},
-    )
-
-
-def summary_of(folder: Path) -> Any:
-    return json.loads((folder / "summary.json").read_bytes())
-
-
-def figures(folder: Path) -> Any:
-    """The summary without what may differ between two equal runs: when and how long."""
-    found = summary_of(folder)
-    return {k: v for k, v in found.items() if k not in ("created", "seconds", "inputs")}
-
-
-def only_folder(tmp_path: Path) -> Path:
-    (folder,) = (tmp_path / "runs" / "toy").iterdir()
-    return folder
-
-
-def items_of(folder: Path) -> list[str]:
-    return [record["item"] for record in read_records(folder / "generations.jsonl")]
+world = pytest.fixture(autouse=True)(use_toy_world)
 
 
 def test_every_user_draws_every_caption_and_the_baseline_draws_it_once(tmp_path: Path) -> None:
@@ -168,259 +124,6 @@ def test_the_batch_size_changes_no_figure(tmp_path: Path) -> None:
     assert figures(run(tmp_path / "a", batch_size=64)) == figures(run(tmp_path / "b", batch_size=1))
 
 
-@pytest.mark.parametrize("file", ["generations.jsonl", "scores.jsonl"])
-def test_a_torn_tail_costs_its_items_only(tmp_path: Path, file: str) -> None:
-    folder = run(tmp_path)
-    before = figures(folder)
-    path = folder / file
-    path.write_bytes(path.read_bytes()[:-150])  # the last record is gone, half the one before too
-    fake_world.calls.clear()
-    run(tmp_path)
-    assert figures(folder) == before
-    items = items_of(folder)
-    assert len(items) == len(set(items)) == ITEMS
-    drawn = [call for call in fake_world.calls if "draws" in call]
-    assert drawn == ([] if file == "scores.jsonl" else ["plain draws 1"])
-
-
-def test_damage_inside_the_records_is_named(tmp_path: Path) -> None:
-    folder = run(tmp_path)
-    path = folder / "scores.jsonl"
-    lines = path.read_bytes().splitlines(keepends=True)
-    path.write_bytes(b"".join([*lines[:4], b"{oops\n", *lines[5:]]))
-    with pytest.raises(PpdbenchError, match=r"scores\.jsonl, line 5") as caught:
-        run(tmp_path)
-    assert caught.value.exit_code == 1
-    before = figures(folder)
-    path.rename(folder / "damaged")  # the fix that the error names
-    run(tmp_path)
-    assert figures(folder) == before
-
-
-def test_a_corrupt_image_is_named_and_only_it_is_drawn_anew(tmp_path: Path) -> None:
-    folder = run(tmp_path)
-    before = figures(folder)
-    image = sorted((folder / "images").iterdir())[3]
-    image.write_bytes(image.read_bytes()[:-20])
-    with pytest.raises(PpdbenchError, match=image.name) as caught:
-        run(tmp_path)
-    assert caught.value.exit_code == 1
-    assert "delete that file" in caught.value.fix
-    image.unlink()
-    fake_world.calls.clear()
-    run(tmp_path)
-    assert len(fake_world.calls) == 1  # one drawing, no scorer
-    assert fake_world.calls[0].endswith("draws 1")
-    assert figures(folder) == before
-    assert len(items_of(folder)) == ITEMS
-
-
-def test_an_image_without_a_record_is_harmless(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """What a kill between the image's write and its record leaves."""
-    from ppdbench.runs.records import RecordWriter
-
-    write = RecordWriter.write
-
-    def killed(self: RecordWriter, records: Sequence[Any]) -> None:
-        if any(record["item"].endswith("test-004/0") for record in records):
-            raise KeyboardInterrupt
-        write(self, records)
-
-    monkeypatch.setattr(RecordWriter, "write", killed)
-    with pytest.raises(Interrupted):
-        run(tmp_path)
-    folder = only_folder(tmp_path)
-    assert len(list((folder / "images").iterdir())) == len(items_of(folder)) + 1
-    assert json.loads((folder / "status.json").read_bytes())["state"] == "interrupted"
-    monkeypatch.undo()
-    monkeypatch.setattr(plugins, "entry_points", fake_world.entry_points)
-    run(tmp_path)
-    assert len(items_of(folder)) == ITEMS
-    assert len(list((folder / "images").iterdir())) == ITEMS
-
-
-def test_another_revision_is_another_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    first = run(tmp_path)
-    monkeypatch.setattr(fake_world, "revision", "2")
-    assert run(tmp_path) != first
-    assert run(tmp_path, limit=5) != run(tmp_path)
-    assert run(tmp_path, limit=100) == run(tmp_path)
-
-
-def test_a_changed_spec_is_refused_by_field(tmp_path: Path) -> None:
-    folder = run(tmp_path)
-    spec = json.loads((folder / "spec.json").read_bytes())
-    spec["sampling"]["steps"] = 99
-    (folder / "spec.json").write_text(json.dumps(spec))
-    with pytest.raises(FingerprintMismatch, match=r"sampling\.steps") as caught:
-        run(tmp_path)
-    assert caught.value.exit_code == 4
-
-
-def test_no_space_left_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    before = figures(run(tmp_path / "whole"))
-    real = os.replace
-    count = 0
-
-    def full(self: Path, target: Path) -> Path:
-        nonlocal count
-        count += target.suffix == ".png"
-        if count > 9:
-            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        real(self, target)
-        return target
-
-    with monkeypatch.context() as patch:
-        patch.setattr(Path, "replace", full)
-        with pytest.raises(MissingPrerequisite, match="no space left") as caught:
-            run(tmp_path)
-    assert caught.value.exit_code == 3
-    folder = only_folder(tmp_path)
-    assert len(items_of(folder)) == 9
-    assert not list(folder.glob("images/.*"))
-    run(tmp_path)
-    assert figures(folder) == before
-    assert len(items_of(folder)) == ITEMS
-
-
-def test_a_folder_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    if os.geteuid() == 0:  # root may write anywhere: let the system say what it says to others
-
-        def denied(self: Path, *_: object, **__: object) -> None:
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
-
-        monkeypatch.setattr(Path, "mkdir", denied)
-    else:
-        tmp_path.chmod(0o500)
-    with pytest.raises(MissingPrerequisite, match="cannot be written") as caught:
-        run(tmp_path)
-    assert "--runs" in caught.value.fix
-    tmp_path.chmod(0o700)
-
-
-def test_a_failed_batch_is_asked_again_one_by_one(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = figures(run(tmp_path / "whole"))
-
-    def crowded(requests: Sequence[GenerationRequest]) -> None:
-        if len(requests) > 1:
-            raise MemoryError("too many at once")
-
-    monkeypatch.setattr(fake_world, "generate_error", crowded)
-    events = fake_world.Quiet()
-    assert figures(run(tmp_path, events=events)) == before
-    assert "one by one" in events.notes[0]
-
-
-def test_a_failed_item_is_no_zero_and_is_tried_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = figures(run(tmp_path / "whole"))
-
-    def broken(requests: Sequence[GenerationRequest]) -> None:
-        if any(request.id == "tuned/reward:red/test-002/0" for request in requests):
-            raise RuntimeError("no such colour")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fake_world, "generate_error", broken)
-        with pytest.raises(TooManyFailures, match="no such colour") as caught:
-            run(tmp_path)
-        assert caught.value.exit_code == 1
-        folder = caught.value.run
-        found = summary_of(folder)
-        assert (found["n_ok"], found["n_expected"]) == (ITEMS - 1, ITEMS)
-        assert [f["item"] for f in found["failures"]] == ["tuned/reward:red/test-002/0"]
-        cell = found["benchmarks"]["rewards"]["plain"]["green"]
-        assert cell["win_rate"] is None
-        assert "1 of 36" in cell["reason"]
-        assert json.loads((folder / "status.json").read_bytes())["state"] == "failed"
-        run(tmp_path, fail_on_error=0.1)
-        cell = summary_of(folder)["benchmarks"]["rewards"]["plain"]["red"]
-        assert cell["win_rate"] is not None
-        assert (cell["n"], cell["n_expected"]) == (11, 12)
-    run(tmp_path)
-    assert figures(folder) == before
-
-
-def test_a_generator_that_stops_early_is_asked_for_the_rest(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    before = figures(run(tmp_path / "whole"))
-    draw = fake_world.ToyGenerator.generate
-    monkeypatch.setattr(
-        fake_world.ToyGenerator, "generate", lambda self, requests: draw(self, requests[:3])
-    )
-    assert figures(run(tmp_path)) == before
-
-
-def test_more_images_than_requests_cannot_be_told_apart(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    draw = fake_world.ToyGenerator.generate
-    monkeypatch.setattr(
-        fake_world.ToyGenerator,
-        "generate",
-        lambda self, requests: draw(self, [*requests, requests[0]]),
-    )
-    with pytest.raises(PpdbenchError, match="'tuned' yields more images"):
-        run(tmp_path)
-
-
-def test_what_is_no_image_is_a_failed_item(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(
-        fake_world.ToyGenerator, "generate", lambda _, requests: iter([None] * len(requests))
-    )
-    with pytest.raises(TooManyFailures, match="NoneType, not a PIL image") as caught:
-        run(tmp_path, fail_on_error=0.99)
-    found = summary_of(caught.value.run)
-    assert found["n_ok"] == 0
-    cell = found["benchmarks"]["rewards"]["plain"]["red"]
-    assert (cell["win_rate"], cell["mean"], cell["n"]) == (None, None, 0)
-    assert (cell["mean_ci_low"], cell["opponent_mean_ci_high"]) == (None, None)
-
-
-def test_an_image_that_breaks_when_it_is_read_is_a_failed_item(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Pillow opens a file lazily: a truncated one raises at `convert`, not at `open`."""
-    draw = fake_world.ToyGenerator.generate
-    buffer = io.BytesIO()
-    Image.effect_noise((64, 64), 90).convert("RGB").save(buffer, "PNG")
-
-    def truncated(self: Any, requests: Sequence[GenerationRequest]) -> Iterator[Any]:
-        for request, image in zip(requests, draw(self, requests), strict=True):
-            broken = request.id == "tuned/reward:red/test-002/0"
-            yield Image.open(io.BytesIO(buffer.getvalue()[:-3000])) if broken else image
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fake_world.ToyGenerator, "generate", truncated)
-        with pytest.raises(TooManyFailures, match="truncated") as caught:
-            run(tmp_path)
-    found = summary_of(caught.value.run)
-    assert [f["item"] for f in found["failures"]] == ["tuned/reward:red/test-002/0"]
-    run(tmp_path)
-    assert summary_of(caught.value.run)["complete"] is True
-
-
-def test_a_generator_that_cannot_be_written_down_is_refused_before_it_draws(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    init = fake_world.ToyGenerator.__init__
-
-    def described(self: Any, *args: Any, **options: Any) -> None:
-        init(self, *args, **options)
-        self.info = replace(self.info, settings={"weights": Path("here")})
-
-    monkeypatch.setattr(fake_world.ToyGenerator, "__init__", described)
-    with pytest.raises(PpdbenchError, match=r"'tuned' .* not JSON"):
-        run(tmp_path)
-    assert fake_world.calls == []
-    assert not (tmp_path / "runs").exists()
-
-
 def test_another_list_of_opponents_is_another_summary(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -441,33 +144,6 @@ def test_importing_the_job_brings_neither_torch_nor_scipy() -> None:
         [sys.executable, "-c", code], text=True, env={**os.environ, "PYTHONPATH": found}
     )
     assert output.strip() == "set()"
-
-
-@pytest.mark.parametrize("how", ["raises", "nan"])
-def test_a_score_that_fails_is_no_zero(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, how: str
-) -> None:
-    score = fake_world.ToyReward.score
-
-    def failing(self: Any, images: Sequence[Any], captions: Sequence[str]) -> Any:
-        found = score(self, images, captions)
-        for row, caption in enumerate(captions):
-            if caption == "caption 5" and self.info.name == "green":
-                if how == "raises":
-                    raise RuntimeError("cannot see")
-                found[row] = float("nan")
-        return found
-
-    with monkeypatch.context() as patch:
-        patch.setattr(fake_world.ToyReward, "score", failing)
-        folder = run(tmp_path, fail_on_error=0.5)
-    found = summary_of(folder)
-    assert found["n_ok"] == ITEMS - 3
-    assert "reward:green failed" in found["failures"][0]["error"]
-    assert found["benchmarks"]["rewards"]["plain"]["green"]["n"] == 11
-    assert found["benchmarks"]["rewards"]["plain"]["red"]["n"] == 12
-    run(tmp_path)
-    assert summary_of(folder)["complete"] is True
 
 
 def test_another_scorer_never_meets_old_scores(
