@@ -116,7 +116,7 @@ def harness_seconds(
 def compare(arguments: argparse.Namespace) -> dict[str, Any]:
     """Measure both sides in turn and put what a number must carry beside it."""
     device = resolve(arguments.device)
-    suite: Suite = plugins.load("suites", arguments.suite)()
+    suite: Suite = plugins.make_suite(arguments.suite)
     n = len(make_plan(suite, make_generators(suite, arguments.model, device), arguments.limit))
     what = (arguments.model, device, arguments.limit, arguments.batch_size)
     bare_seconds(suite, arguments.model, device, 1, 1)  # imports and first calls, thrown away

@@ -78,6 +78,11 @@ def make(group: Group, name: str, *arguments: Any, called: str, fix: str) -> Any
         ) from error
 
 
+def make_suite(name: str) -> Any:
+    """The suite of that name; raises as `make`."""
+    return make("suites", name, called=f"suite {name!r}", fix="mend its factory")
+
+
 def origin(group: Group, name: str) -> str:
     """Distribution and version a plug-in comes from, without importing it; raises as `load`."""
     entry = _find(group, name)

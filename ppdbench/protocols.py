@@ -256,3 +256,29 @@ class Events(Protocol):
     def note(self, text: str) -> None:
         """Something worth one line, such as a row left out and why."""
         ...
+
+
+class Trainer(Protocol):
+    """What an entry point of group `ppdbench.trainers` names: `train-reference` calls it."""
+
+    def __call__(
+        self,
+        suite: Suite,
+        *,
+        output: Path,
+        config: Path | None,
+        overrides: Sequence[str],
+        device: str,
+        events: Events,
+    ) -> Path:
+        """Train on the suite's pairs; returns the folder of what was made.
+
+        Args:
+            suite: what is trained for.
+            output: the folder to write, and to go on in after a stop.
+            config: a YAML file in place of the method's own settings.
+            overrides: "key=value" settings over those.
+            device: "cpu", "cuda", "cuda:1", "mps" or "auto".
+            events: who is told of progress.
+        """
+        ...

@@ -31,8 +31,8 @@ from torch import Tensor
 from ppdbench.data.images import decode_image
 from ppdbench.data.pickapic import PreferencePair, count_rows, read_batches
 from ppdbench.errors import MissingPrerequisite
+from ppdbench.protocols import Events
 from ppdbench.runs.atomic import write_atomic, write_json
-from trainers.progress import Events
 from trainers.stable_cascade.stage_c import Base, TextConditioning
 
 if TYPE_CHECKING:

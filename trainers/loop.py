@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from ppdbench.errors import Interrupted, PpdbenchError, UsageError
+from ppdbench.protocols import Events
 from ppdbench.runs.records import RecordWriter
 from trainers.checkpoints import load_state, save_state
 from trainers.config import OptimizerConfig, TrainConfig
@@ -32,7 +33,6 @@ from trainers.examples import Examples
 from trainers.latents import LatentCache
 from trainers.metrics import DriftWatch, open_metrics, read_metrics
 from trainers.policy import Policy
-from trainers.progress import Events
 from trainers.steps import Batch, StepFunction
 
 if TYPE_CHECKING:

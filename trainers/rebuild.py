@@ -10,16 +10,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ppdbench.protocols import Suite
+from ppdbench.protocols import Events, Suite, Trainer
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.suites.shapes import suite as shapes_suite
 from trainers import diffusion_dpo, ppd, sft
 from trainers.assets import model_folder
-from trainers.progress import Events
-from trainers.recipe import Trainer
 from trainers.relabel import trainable
 
-SHIPPED_FILES = ("adapter.safetensors", "config.yaml", "README.md", "manifest.json")
+MANIFEST = "manifest.json"
+SHIPPED_FILES = ("adapter.safetensors", "config.yaml", "README.md", MANIFEST)
 PPD_SEEDS = (0, 1, 2)
 
 
@@ -51,13 +50,16 @@ def rebuild(
             )
 
 
-def ship(suite: Suite, work: Path) -> None:
-    """Copy every adapter that is finished and shipped among the assets, manifest last."""
-    for name in plan(suite):
-        folder = work / suite.name / name
-        if "-seed-" not in name and (folder / "manifest.json").is_file():
-            for file in SHIPPED_FILES:
-                write_atomic(model_folder(suite.name, name) / file, (folder / file).read_bytes())
+def ship(suite: Suite, work: Path, *, only: Sequence[str] = ()) -> None:
+    """Copy the adapters that `rebuild` finished among the assets, but for PPD's other seeds."""
+    for name, (_, overrides) in plan(suite).items():
+        folder, target = work / suite.name / name, model_folder(suite.name, name)
+        other_seed = any(text.startswith("seed=") for text in overrides)
+        if other_seed or (only and name not in only) or not (folder / MANIFEST).is_file():
+            continue
+        (target / MANIFEST).unlink(missing_ok=True)  # back at the end: it speaks of all the others
+        for file in SHIPPED_FILES:
+            write_atomic(target / file, (folder / file).read_bytes())
 
 
 class _Printed:
@@ -80,11 +82,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--work", type=Path, default=Path("trained"))
     parser.add_argument("--device", default="auto")
     parser.add_argument("--only", nargs="+", default=(), metavar="NAME", choices=list(plan(suite)))
-    parser.add_argument("--no-ship", action="store_true", help="train only, copy nothing")
+    parser.add_argument("--no-ship", action="store_true", help="copy nothing among the assets")
     options = parser.parse_args(arguments)
     rebuild(suite, options.work, device=options.device, events=_Printed(), only=options.only)
     if not options.no_ship:
-        ship(suite, options.work)
+        ship(suite, options.work, only=options.only)
 
 
 if __name__ == "__main__":

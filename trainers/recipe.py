@@ -9,17 +9,16 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from ppdbench.protocols import Split, Suite
+from ppdbench.protocols import Events, Split, Suite, Trainer
 from trainers.examples import Examples, one_hot
 from trainers.loop import Job, fit, measure
 from trainers.policy import Policy
-from trainers.progress import Events
-from trainers.results import UserVector, announce, leave
+from trainers.results import UserVector, begin_results, write_results
 from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.steps import StepFunction
 from trainers.validation import draw_grid
@@ -38,23 +37,6 @@ class Recipe:
     """What the adapter's user vector means."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Further facts for log, header and card."""
-
-
-class Trainer(Protocol):
-    """What an entry point of the group `ppdbench.trainers` names."""
-
-    def __call__(
-        self,
-        suite: Suite,
-        *,
-        output: Path,
-        config: Path | None,
-        overrides: Sequence[str],
-        device: str,
-        events: Events,
-    ) -> Path:
-        """Train on the suite's pairs; returns the folder of adapter, card, plot and pictures."""
-        ...
 
 
 def trainer(method: str, recipe: Callable[[Workshop], Recipe]) -> Trainer:
@@ -121,13 +103,13 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
         cache = shop.cache("validation")
         unseen = replace(job, cache=cache, examples=recipe.examples("validation"))
     if main:
-        announce(job)
+        begin_results(job)
     if recipe.facts:
         shop.events.note(", ".join(f"{name} {value}" for name, value in recipe.facts.items()))
     seconds = fit(job)
     held_out = measure(unseen) if unseen else {}
     if main:
-        leave(
+        write_results(
             job,
             shop.suite,
             rewards=tuple(spec.name for spec in shop.rewards),

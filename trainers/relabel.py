@@ -17,12 +17,11 @@ from safetensors.torch import save
 
 from ppdbench.data.images import decode_image
 from ppdbench.data.pickapic import PreferencePair
-from ppdbench.protocols import Reward, RewardSpec, Suite
+from ppdbench.protocols import Events, Reward, RewardSpec, Suite
 from ppdbench.rewards.engine import score_images
 from ppdbench.rewards.load import load_reward
 from ppdbench.runs.atomic import write_atomic
 from trainers.latents import LatentCache, batches, shard_count
-from trainers.progress import Events
 
 
 def trainable(suite: Suite) -> list[RewardSpec]:

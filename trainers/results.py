@@ -1,6 +1,6 @@
 """What a training leaves in its folder: adapter, model card, loss plot, pictures, manifest.
 
-The manifest is written last and taken away first: with it the folder is this run's, to the end.
+The manifest is taken away first and written last: with it the folder is this run's, to the end.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from typing import Any, Literal
 
 from ppdbench.protocols import Suite
 from ppdbench.runs.atomic import write_atomic, write_json
+from ppdbench.runs.fingerprint import fingerprint
 from trainers.checkpoints import ADAPTER_FILE, AdapterHeader, save_adapter
-from trainers.config import to_yaml
+from trainers.config import TrainConfig, as_mapping, to_yaml
 from trainers.latents import file_sha256
-from trainers.loop import METRICS_FILE, Job
+from trainers.loop import METRICS_FILE, TOLERATED, Job
 from trainers.loss_plot import plot_losses
 from trainers.metrics import read_metrics
 from trainers.model_card import model_card
@@ -25,22 +26,22 @@ UserVector = Literal["reward_weights", "null"]
 """What an adapter's user vector means: a weight for each reward, or nothing (always zero)."""
 
 
-def is_left(folder: Path) -> bool:
+def has_results(folder: Path) -> bool:
     """Whether a training to the end left its results in the folder."""
     return all((folder / name).is_file() for name in (ADAPTER_FILE, MANIFEST_FILE))
 
 
-def announce(job: Job) -> None:
+def begin_results(job: Job) -> None:
     """Before the first step: write the configuration, take away what another run left.
 
     With an old manifest, a kill after the last step would pass another run's adapter for this
     one's.
     """
-    write_atomic(job.output / "config.yaml", to_yaml(job.config))
     (job.output / MANIFEST_FILE).unlink(missing_ok=True)
+    write_atomic(job.output / "config.yaml", to_yaml(job.config))
 
 
-def leave(
+def write_results(
     job: Job,
     suite: Suite,
     *,
@@ -113,6 +114,7 @@ def _header(
             "suite": suite.name,
             "suite_version": suite.version,
             "seed": config.seed,
+            "settings": _settings_digest(config),
             "steps": config.total_steps,
             "batch_size": config.batch_size,
             "reward": config.reward,
@@ -122,3 +124,15 @@ def _header(
             **facts,
         },
     )
+
+
+def _settings_digest(config: TrainConfig) -> str:
+    """12 hex digits over all settings that decide what is learnt, but for the seed."""
+    settings = as_mapping(config)
+    for key in (*TOLERATED, "config.seed"):
+        *path, last = key.removeprefix("config.").split(".")
+        inner = settings
+        for name in path:
+            inner = inner[name]
+        del inner[last]
+    return fingerprint(settings)

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ppdbench.errors import MissingPrerequisite, UsageError, from_os_error, unknown_name
-from ppdbench.protocols import RewardSpec, Split, Suite
+from ppdbench.protocols import Events, RewardSpec, Split, Suite
 from ppdbench.runs.atomic import remove_leftovers
 from ppdbench.runs.lock import RunLock
 from trainers.assets import base_folder
@@ -26,9 +26,9 @@ from trainers.config import TrainConfig, as_mapping, resolve
 from trainers.examples import POPULATION, Labels, one_hot
 from trainers.latents import LatentCache, encode_pairs, file_sha256
 from trainers.loop import TOLERATED
-from trainers.progress import Events, Silence
+from trainers.progress import Silence
 from trainers.relabel import reward_margins, trainable
-from trainers.results import is_left
+from trainers.results import has_results
 from trainers.stable_cascade.stage_c import Base, load_base
 
 if TYPE_CHECKING:
@@ -141,7 +141,7 @@ class Workshop:
         """Whether the folder already holds this run's adapter, trained to the end."""
         state = load_state(self.output, self.identity, tolerate=TOLERATED)
         whole = state is not None and state["step"] >= self.config.total_steps
-        return whole and is_left(self.output)
+        return whole and has_results(self.output)
 
 
 @contextmanager

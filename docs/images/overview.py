@@ -17,7 +17,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from ppdbench.plugins import load
+from ppdbench.plugins import make_suite
 from ppdbench.reports.gallery import gallery
 
 mpl.use("Agg")
@@ -30,7 +30,7 @@ COLOURS = {"stable-cascade": "#2f6f8f", "diffusion-dpo": "#c97b2b", "sft": "#7a7
 def main(run: Path) -> None:
     """Write overview.png beside this file."""
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
-    captions = load("suites", summary["suite"])().captions("test")
+    captions = make_suite(summary["suite"]).captions("test")
     shown = gallery(run, summary, captions, rows=ROWS)
     columns = ["base" if not user else f"PPD, {user}" for _, user in shown.columns]
 

@@ -83,7 +83,7 @@ def evaluate(
     _check(models, benchmark, limit, samples, batch_size, fail_on_error)
     try:
         with _sigterm_as_interrupt():
-            world = plugins.load("suites", suite)()
+            world = plugins.make_suite(suite)
             device = resolve(device)
             wanted = list(dict.fromkeys([*models, world.baseline]))
             generators = dict(_make(name, world, device) for name in wanted)

@@ -92,7 +92,7 @@ def _summary(
 ) -> dict[str, Any]:
     # Late, for scipy is behind them.
     from ppdbench.benchmarks.rewards import Comparison, summarise
-    from ppdbench.benchmarks.training_seeds import is_sibling, training_seeds
+    from ppdbench.benchmarks.training_seeds import training_seeds
 
     rewards = {entry["name"]: entry for key, entry in scorers.items() if key != FIDELITY}
     classified = FIDELITY in identities_of(scorers)
@@ -107,14 +107,10 @@ def _summary(
     for name in dict.fromkeys([*opponents, *suite.upper_bounds.values()]):
         if name not in rows and name in entries:
             rows[name] = _recorded(entries[name], keys, rewards, classified)
-    families = [
-        [row]
-        + [
-            _recorded(entry, keys, rewards, classified)
-            for entry in entries.values()
-            if is_sibling(entry.name, entry.settings, row)
-        ]
-        for row in rows.values()
+    others = [
+        _recorded(entry, keys, rewards, classified)
+        for name, entry in entries.items()
+        if name not in rows
     ]
     fresh = [row for row in rows.values() if row.source == "fresh"]
     n_ok, n_expected = sum(row.n_ok for row in fresh), len(items)
@@ -158,7 +154,8 @@ def _summary(
         )
         | {
             "training_seeds": training_seeds(
-                families,
+                list(rows.values()),
+                others,
                 rows[suite.baseline],
                 [name for name, reward in rewards.items() if not reward["gold"]],
                 withheld=withheld is not None,

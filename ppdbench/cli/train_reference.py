@@ -46,9 +46,8 @@ def run(
 
     with Console(as_json=as_json, quiet=quiet) as console:
         train = plugins.load("trainers", method)
-        make_suite = plugins.load("suites", suite)
         folder = train(
-            make_suite(),
+            plugins.make_suite(suite),
             output=output or _default_output(suite, method, overrides or []),
             config=config,
             overrides=overrides or [],

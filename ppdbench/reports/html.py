@@ -133,7 +133,7 @@ def read_summary(path: Path) -> dict[str, Any]:
 def _suite(name: str) -> tuple[Sequence[Caption], Sequence[PaperRow], str]:
     """Captions and paper rows of a suite; a run outlives its suite's plug-in."""
     try:
-        suite = plugins.load("suites", name)()
+        suite = plugins.make_suite(name)
         return suite.captions("test"), suite.paper, ""
     except PpdbenchError as error:
         return [], [], error.cause

@@ -202,6 +202,7 @@ def training_seeds(summary: Summary) -> list[dict[str, Any]]:
             "name": name,
             "model": name == summary["model"],
             "seeds": ", ".join(map(str, found["seeds"])),
+            "several": len(found["seeds"]) > 1,
             "cells": [_spread((found["win_rate"] or {}).get(reward)) for reward in names],
         }
         for name, found in _benchmark(summary, "training_seeds").items()
@@ -256,9 +257,9 @@ def _win(name: str, cell: Cell | None) -> Estimate:
 
 
 def _spread(found: Mapping[str, float] | None) -> str:
-    """Mean and range over seeds; empty where there is nothing to compare."""
+    """Mean and range over seeds; "not measured" where there is nothing to compare."""
     if not found:
-        return ""
+        return "not measured"
     mean, low, high = (number(100 * found[key], 1) for key in ("mean", "min", "max"))
     return f"{mean}% ({low} to {high})"
 

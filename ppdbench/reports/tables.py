@@ -120,14 +120,14 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 def _training_seeds(summary: Mapping[str, Any]) -> list[str]:
     """How the model's win rates over the baseline move with its training's seed."""
     for row in page.training_seeds(summary):
+        if row["model"] and not row["several"]:
+            return [f"one training seed: {row['seeds']}"]
         if row["model"]:
             said = [
                 f"{reward_title(summary, name)} {cell}"
                 for name, cell in zip(reward_names(summary), row["cells"], strict=True)
-                if cell
             ]
-            return [f"training seeds {row['seeds']}: {', '.join(said)}" if said
-                    else f"one training seed: {row['seeds']}"]  # fmt: skip
+            return [f"training seeds {row['seeds']}: {', '.join(said)}"]
     return []
 
 

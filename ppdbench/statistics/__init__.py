@@ -12,7 +12,7 @@ from ppdbench.statistics.intervals import (
     wilson,
 )
 from ppdbench.statistics.permutation import SignFlip, sign_flip_test
-from ppdbench.statistics.win_rate import WinRate, win_rate, wins
+from ppdbench.statistics.win_rate import WinRate, outcomes, win_rate
 
 __all__ = [
     "Interval",
@@ -20,9 +20,9 @@ __all__ = [
     "WinRate",
     "cluster_bootstrap_mean",
     "holm",
+    "outcomes",
     "ratio_of_means_interval",
     "sign_flip_test",
     "wilson",
     "win_rate",
-    "wins",
 ]

@@ -102,12 +102,15 @@ def cluster_bootstrap_mean(
         if found is not None:
             method = "BCa cluster bootstrap"
             return _interval(mean, found, n, size, confidence, method)
+    means = rows[:, 0] / rows[:, -1]
+    equal = np.ptp(means) <= 1e-12 * max(1.0, abs(mean))
     if bounds is not None:
+        if equal:
+            return _unanimous(mean, n, size, confidence, bounds)
         return _scaled_wilson(mean, n, size, confidence, bounds)
     if size == 1:
         return _refuse(mean, n, 1, confidence, "one cluster only: its spread cannot be known")
-    means = rows[:, 0] / rows[:, -1]
-    if np.ptp(means) <= 1e-12 * max(1.0, abs(mean)):
+    if equal:
         reason = "all clusters have the same mean: how far it may be off cannot be known"
         return _refuse(mean, n, size, confidence, reason)
     # Linearised for unequal clusters: each contributes its residual total.
@@ -193,6 +196,20 @@ def _scaled_wilson(
     assert inner.ci_low is not None and inner.ci_high is not None  # noqa: S101 - size >= 1
     found = (low + inner.ci_low * (high - low), low + inner.ci_high * (high - low))
     return _interval(mean, found, n, size, confidence, "Wilson, one trial a cluster")
+
+
+def _unanimous(
+    mean: float, n: int, size: int, confidence: float, bounds: tuple[float, float]
+) -> Interval:
+    """All clusters agree: Wilson's bound on the share of clusters that would not.
+
+    Those could lie as far off as `bounds` allow. At a bound itself, as where all pairs are won,
+    this is Wilson's interval.
+    """
+    others = wilson(0, size, confidence=confidence).ci_high
+    assert others is not None  # noqa: S101 - size >= 1
+    found = (mean - others * (mean - bounds[0]), mean + others * (bounds[1] - mean))
+    return _interval(mean, found, n, size, confidence, "Wilson on clusters that disagree")
 
 
 def _interval(

@@ -34,7 +34,7 @@ class WinRate:
     reason: str | None = None
 
 
-def wins(scores: ArrayLike, opponent_scores: ArrayLike) -> NDArray[np.float64]:
+def outcomes(scores: ArrayLike, opponent_scores: ArrayLike) -> NDArray[np.float64]:
     """Outcome of each pair, (N,): 1 where the first score is higher, 0.5 at a tie, else 0.
 
     Raises:
@@ -46,8 +46,8 @@ def wins(scores: ArrayLike, opponent_scores: ArrayLike) -> NDArray[np.float64]:
         raise ValueError(f"{ours.shape} scores against {theirs.shape}: pairs are needed")
     if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
         raise ValueError("scores must be finite: leave failed items out")
-    outcomes: NDArray[np.float64] = (ours > theirs) + 0.5 * (ours == theirs)
-    return outcomes
+    found: NDArray[np.float64] = (ours > theirs) + 0.5 * (ours == theirs)
+    return found
 
 
 def win_rate(
@@ -72,9 +72,9 @@ def win_rate(
     Raises:
         ValueError: shapes differ, or a score is not finite.
     """
-    outcomes = wins(scores, opponent_scores)
+    won = outcomes(scores, opponent_scores)
     interval = cluster_bootstrap_mean(
-        outcomes,
+        won,
         clusters,
         confidence=confidence,
         resamples=resamples,
@@ -93,7 +93,7 @@ def win_rate(
             interval="none",
             reason="no pairs to compare",
         )
-    rows = cluster_totals(clusters, outcomes - 0.5)
+    rows = cluster_totals(clusters, won - 0.5)
     flips = sign_flip_test(rows[:, 0], resamples=resamples, seed=seed)
     return WinRate(
         rate=interval.estimate,

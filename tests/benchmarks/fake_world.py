@@ -44,6 +44,8 @@ calls: list[str] = []
 """What was loaded or drawn; tests clear it and look."""
 sleep = 0.0
 revision = "1"
+settings: dict[str, Any] = {}
+"""What every generator says of itself."""
 classifies = True
 
 
@@ -153,6 +155,7 @@ class ToyGenerator:
             revision=revision,
             licence="MIT",
             conditions_on=weights,  # type: ignore[arg-type]
+            settings=settings,
         )
         self._shift = shift
 

@@ -194,6 +194,28 @@ def test_recorded_rows_stand_in_for_what_is_not_drawn(tmp_path: Path) -> None:
     assert part["generators"]["other"]["n_expected"] == 5
 
 
+def test_recorded_seeds_of_the_model_give_its_rates_a_spread(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fake_world, "settings", {"training": {"seed": 0, "steps": 9}})
+    folder = run(tmp_path)
+    assert summary_of(folder)["benchmarks"]["training_seeds"]["tuned"]["seeds"] == [0]
+    recorded = leaderboard.record_entry(folder, "tuned", tmp_path / "leaderboards" / "toy")
+    entry = json.loads((recorded / "entry.json").read_text())
+    entry["name"] = "tuned-seed-4"
+    entry["generator"]["settings"]["training"]["seed"] = 4
+    (recorded / "entry.json").write_text(json.dumps(entry))
+    found = summary_of(run(tmp_path))["benchmarks"]
+    spread = found["training_seeds"]["tuned"]
+    rate = found["rewards"]["plain"]["red"]["win_rate"]
+    assert spread["seeds"] == [0, 4]
+    assert spread["win_rate"]["red"] == {"mean": rate, "min": rate, "max": rate, "n": 12}
+    entry["generator"]["settings"]["training"]["steps"] = 8
+    (recorded / "entry.json").write_text(json.dumps(entry))
+    found = summary_of(run(tmp_path))["benchmarks"]
+    assert found["training_seeds"]["tuned"]["seeds"] == [0]
+
+
 def test_recorded_rows_of_another_baseline_are_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

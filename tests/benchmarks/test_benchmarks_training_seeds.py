@@ -34,33 +34,47 @@ BASE = row("base", {}, [1.0, 1.0, 1.0, 1.0])
 MODEL = row("ppd", trained(0), [2.0, 2.0, 2.0, 0.0])
 
 
+SECOND = row("ppd-seed-1", trained(1), [2.0, 1.0, 0.0, 0.0])
+
+
 def test_rates_over_seeds_with_ties_as_halves() -> None:
-    second = row("ppd-seed-1", trained(1), [2.0, 1.0, 0.0, 0.0])
-    found = training_seeds([[MODEL, second]], BASE, ["r"])
-    assert found == {
+    assert training_seeds([MODEL, BASE], [SECOND], BASE, ["r"]) == {
         "ppd": {
             "seeds": [0, 1],
-            "win_rate": {"r": {"mean": pytest.approx(0.5625), "min": 0.375, "max": 0.75}},
+            "win_rate": {"r": {"mean": pytest.approx(0.5625), "min": 0.375, "max": 0.75, "n": 4}},
         }
     }
 
 
+def test_a_sibling_of_the_run_is_no_system_and_comes_before_a_recorded_one() -> None:
+    recorded = row("ppd-seed-1", trained(1), [0.0, 0.0, 0.0, 0.0])
+    found = training_seeds([MODEL, SECOND], [recorded], BASE, ["r"])
+    assert set(found) == {"ppd"}
+    assert found["ppd"]["win_rate"]["r"]["min"] == 0.375
+
+
+def test_seeds_are_compared_on_the_pairs_that_all_have() -> None:
+    short = row("ppd-seed-1", trained(1), [2.0, 2.0])
+    found = training_seeds([MODEL], [short], BASE, ["r"])["ppd"]["win_rate"]["r"]
+    assert found == {"mean": 1, "min": 1, "max": 1, "n": 2}
+
+
 def test_one_seed_says_so_and_has_no_spread() -> None:
-    assert training_seeds([[MODEL]], BASE, ["r"]) == {"ppd": {"seeds": [0], "win_rate": None}}
+    assert training_seeds([MODEL], [], BASE, ["r"]) == {"ppd": {"seeds": [0], "win_rate": None}}
 
 
 def test_nothing_is_said_of_rates_that_are_withheld() -> None:
-    second = row("ppd-seed-1", trained(1), [2.0, 1.0, 0.0, 0.0])
-    found = training_seeds([[MODEL, second]], BASE, ["r"], withheld=True)
+    found = training_seeds([MODEL], [SECOND], BASE, ["r"], withheld=True)
     assert found == {"ppd": {"seeds": [0, 1], "win_rate": None}}
 
 
 def test_who_tells_no_seed_is_not_listed() -> None:
-    assert training_seeds([[BASE]], BASE, ["r"]) == {}
+    stray = row("base-seed-1", trained(1), [2.0])
+    assert training_seeds([BASE], [stray], BASE, ["r"]) == {}
 
 
 def test_a_seed_without_pairs_leaves_the_spread_unknown() -> None:
-    found = training_seeds([[MODEL, row("ppd-seed-1", trained(1), [])]], BASE, ["r"])
+    found = training_seeds([MODEL], [row("ppd-seed-1", trained(1), [])], BASE, ["r"])
     assert found["ppd"]["win_rate"] == {"r": None}
 
 
@@ -68,6 +82,7 @@ def test_a_seed_without_pairs_leaves_the_spread_unknown() -> None:
     ("name", "settings", "expected"),
     [
         ("ppd-seed-1", trained(1), True),
+        ("ppd-seed-0", trained(0), False),
         ("ppd-seed-1", trained(1, beta=9.0), False),
         ("ppd-seed-1", trained(None), False),
         ("ppd-large", trained(1), False),
@@ -77,4 +92,4 @@ def test_a_seed_without_pairs_leaves_the_spread_unknown() -> None:
 def test_siblings_differ_in_the_seed_alone(
     name: str, settings: dict[str, Any], expected: bool
 ) -> None:
-    assert is_sibling(name, settings, MODEL) is expected
+    assert is_sibling(row(name, settings, []), MODEL) is expected

@@ -172,8 +172,8 @@ def summary() -> dict[str, Any]:
                 "ppd": {
                     "seeds": [0, 1, 2],
                     "win_rate": {
-                        "clip": {"mean": 0.701, "min": 0.681, "max": 0.7204},
-                        "aesthetic": {"mean": 0.95, "min": 0.948, "max": 0.954},
+                        "clip": {"mean": 0.701, "min": 0.681, "max": 0.7204, "n": 260},
+                        "aesthetic": {"mean": 0.95, "min": 0.948, "max": 0.954, "n": 260},
                         "hps": None,
                     },
                 },

@@ -32,6 +32,13 @@ def test_eighty_columns_hold_means_win_rates_and_gold(figures: dict[str, Any]) -
     assert "−0.5 points [−2.1 to +1.1]" in text and "3 of 3" in text
 
 
+def test_several_seeds_without_rates_are_still_several(figures: dict[str, Any]) -> None:
+    figures["benchmarks"]["training_seeds"]["ppd"]["win_rate"] = None
+    assert "training seeds 0, 1, 2: CLIP not measured" in printed(figures)
+    figures["benchmarks"]["training_seeds"]["ppd"]["seeds"] = [4]
+    assert "one training seed: 4" in printed(figures)
+
+
 def test_means_over_other_items_say_so(figures: dict[str, Any]) -> None:
     figures["benchmarks"]["rewards"]["sft"]["clip"]["n"] = 258
     lines = [" ".join(line.split()) for line in printed(figures).splitlines()]

@@ -57,6 +57,8 @@ def test_only_finished_adapters_of_the_first_seed_are_shipped(
         for file in (*rebuild.SHIPPED_FILES, "trainer_state.pt"):
             (work / "shapes" / name / file).write_text(f"{name} {file}")
     (work / "shapes" / "sft" / "manifest.json").unlink()  # killed before its end
+    rebuild.ship(shapes_suite(), work, only=["sft"])
+    assert not shipped.exists()
     rebuild.ship(shapes_suite(), work)
     found = {file.relative_to(shipped).as_posix() for file in shipped.rglob("*") if file.is_file()}
     assert found == {f"shapes/ppd/{file}" for file in rebuild.SHIPPED_FILES}

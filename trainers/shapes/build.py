@@ -73,8 +73,11 @@ class World:
         for name in FOLDERS:
             target = base_folder("shapes") if name == "base" else ASSETS / name
             if (self.work / name / MANIFEST).is_file():
+                part = target.with_name(f".{target.name}.part")  # whole, or not there
+                shutil.rmtree(part, ignore_errors=True)
+                shutil.copytree(self.work / name, part)
                 shutil.rmtree(target, ignore_errors=True)
-                shutil.copytree(self.work / name, target)
+                part.rename(target)
 
     @cached_property
     def renders(self) -> Renders:

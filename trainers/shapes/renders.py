@@ -1,6 +1,7 @@
 """Renders of training captions: what the embedded world's own models learn from.
 
-Only scenes of the training split are ever drawn here (`scenes.Scene.split`).
+What trains draws scenes of the training split alone (`scenes.Scene.split`); what measures, and
+the held-out classifier, draw others too.
 """
 
 from __future__ import annotations

@@ -210,7 +210,9 @@ def base_sha256(folder: Path) -> str:
     """
     digest = hashlib.sha256()
     manifest = folder / "manifest.json"
-    recorded = _json(manifest).get("sha256", {}) if manifest.is_file() else {}
+    recorded = _json(manifest).get("sha256") if manifest.is_file() else {}
+    if not isinstance(recorded, dict):
+        raise MissingPrerequisite(f"{manifest} is damaged: it has no hashes", fix=_REPAIR)
     for name in FILES:
         file = f"{name}.safetensors"
         known = recorded.get(file)
@@ -223,7 +225,9 @@ def _json(path: Path) -> dict[str, Any]:
         read = json.loads(path.read_text())
     except ValueError as error:
         raise MissingPrerequisite(f"{path} is damaged: {one_line(error)}", fix=_REPAIR) from error
-    return cast(dict[str, Any], read)
+    if not isinstance(read, dict):
+        raise MissingPrerequisite(f"{path} is damaged: it holds no object", fix=_REPAIR)
+    return read
 
 
 _REPAIR = "reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`"

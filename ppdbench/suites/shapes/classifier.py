@@ -132,7 +132,7 @@ def load_classifier(folder: Path, device: str) -> ShapesClassifier:
         net.load_state_dict(
             {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
         )
-    except (OSError, ValueError, KeyError, RuntimeError, SafetensorError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
         raise MissingPrerequisite(
             f"the caption classifier in {folder} cannot be loaded: {one_line(error)}",
             fix="reinstall ppdbench",

@@ -92,8 +92,9 @@ def test_a_missing_tokenizer_is_named(folder: Path) -> None:
     assert "tokenizer" in cause(lambda: load_base(folder))
 
 
-def test_a_damaged_manifest_is_named(folder: Path) -> None:
-    (folder / "manifest.json").write_text("{")
+@pytest.mark.parametrize("text", ["{", "[]", "null", '{"sha256": null}'])
+def test_a_damaged_manifest_is_named(folder: Path, text: str) -> None:
+    (folder / "manifest.json").write_text(text)
     assert "manifest.json is damaged" in cause(lambda: base_sha256(folder))
 
 
