@@ -49,6 +49,14 @@ sleepy = slow_world:train
 ITEMS = 36  # 12 captions: two users' images each, and the baseline's
 
 
+@pytest.fixture(autouse=True)
+def interruptible() -> Iterator[None]:
+    """Shells ignore SIGINT for background jobs, and so would what the tests start."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 class Shell:
     """A folder and the `ppdbench` of a user who works in it."""
 

@@ -213,7 +213,7 @@ def test_finished_run_returns_at_once(
 def test_other_settings_are_refused_and_named(
     uninterrupted: Callable[[str], Path], tiny_base_folder: Path
 ) -> None:
-    with pytest.raises(FingerprintMismatch, match=r"config\.objective\.beta \(0\.\d+ -> 7\.0\)"):
+    with pytest.raises(FingerprintMismatch, match=r"config\.objective\.beta \(\d+\.\d+ -> 7\.0\)"):
         run_training("ppd", tiny_base_folder, uninterrupted("ppd"), ["objective.beta=7"])
 
 

@@ -164,7 +164,15 @@ def job_of(folder: Path, base: Base, policy: Policy, *overrides: str) -> Job:
     )
     margin = np.where(np.arange(len(cache)) % 6 == 0, 0, np.arange(len(cache)) % 2 - 0.5)
     return Job(
-        config=load_config(CONFIGS / "shapes" / "ppd.yaml", ["batch_size=8", *overrides]),
+        config=load_config(
+            CONFIGS / "shapes" / "ppd.yaml",
+            [
+                "batch_size=8",
+                "data.caption_dropout=0",
+                "timesteps.distribution=uniform",
+                *overrides,
+            ],
+        ),
         policy=policy,
         cache=cache,
         examples=table(
