@@ -1,8 +1,8 @@
 """What CLIP, aesthetic and HPS scores have in common: a function of one image embedding.
 
 Loading is lazy: naming a reward reads its config and hashes its files, and the model is built at
-the first score. Elsewhere: batches and sharing (`engine`), the three functions (`clip`, `hps`,
-`aesthetic`).
+the first score. Elsewhere: what several rewards share (`engine`), the three functions (`clip`,
+`hps`, `aesthetic`).
 """
 
 from __future__ import annotations
@@ -15,13 +15,17 @@ from typing import TYPE_CHECKING
 from ppdbench.protocols import RewardInfo
 from ppdbench.rewards.folder import TowerFolder
 from ppdbench.rewards.open_clip_tower import OpenClipTower, load_tower
-from ppdbench.rewards.preprocess import Recipe
+from ppdbench.rewards.preprocess import Recipe, to_rgb
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
     from torch import Tensor
+
+
+BATCH_SIZE = 64
+"""Pictures embedded at once; changes speed and memory, and scores by float noise only."""
 
 
 class EmbeddingReward(ABC):
@@ -43,10 +47,22 @@ class EmbeddingReward(ABC):
         """Scores, (N,), of normalised image embeddings (N, D) and their captions."""
 
     def score(self, images: Sequence[Image], captions: Sequence[str]) -> NDArray[np.float64]:
-        """Scores, shape (N,), higher is better; row i belongs to image i and caption i."""
-        from ppdbench.rewards.engine import score_images
+        """Scores, shape (N,), higher is better; row i belongs to image i and caption i.
 
-        return score_images({self.info.name: self}, images, captions)[self.info.name]
+        Raises:
+            ValueError: as many captions as images are not given.
+        """
+        import numpy as np
+
+        if len(images) != len(captions):
+            raise ValueError(f"{len(images)} images but {len(captions)} captions")
+        scores = np.empty(len(images), np.float64)
+        for start in range(0, len(images), BATCH_SIZE):
+            rows = slice(start, start + BATCH_SIZE)
+            pixels = self.recipe([to_rgb(image) for image in images[rows]])
+            embeddings = self.tower.encode_images(pixels)
+            scores[rows] = self.score_embeddings(embeddings, captions[rows]).double().cpu().numpy()
+        return scores
 
 
 class CosineReward(EmbeddingReward):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Reward
-from ppdbench.rewards.embedding_reward import EmbeddingReward
+from ppdbench.rewards.embedding_reward import BATCH_SIZE, EmbeddingReward
 from ppdbench.rewards.preprocess import Recipe, to_rgb
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from PIL.Image import Image
     from torch import Tensor
-
-BATCH_SIZE = 64
 
 
 def score_images(

@@ -20,7 +20,7 @@ from PIL.Image import Image
 from safetensors.torch import load_file
 
 from ppdbench.protocols import Reward, RewardInfo, RewardSpec
-from ppdbench.rewards import aesthetic, clip, hps
+from ppdbench.rewards import aesthetic, clip, embedding_reward, hps
 from ppdbench.rewards.engine import score_each, score_images
 from ppdbench.rewards.open_clip_tower import OpenClipTower
 from ppdbench.rewards.preprocess import ClipRecipe, HpsRecipe
@@ -98,7 +98,11 @@ def test_laions_own_file_layout_is_read(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("batch_size", [1, 2, 5])
 def test_batch_size_does_not_matter(
-    batch_size: int, spec: Spec, images: list[Image], captions: list[str]
+    batch_size: int,
+    spec: Spec,
+    images: list[Image],
+    captions: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     rewards: dict[str, Reward] = {
         "clip": clip.load(spec("clip"), "cpu"),
@@ -110,6 +114,8 @@ def test_batch_size_does_not_matter(
     for name, scores in whole.items():
         assert scores.shape == (7,)
         assert_allclose(parts[name], scores, atol=1e-4)
+        monkeypatch.setattr(embedding_reward, "BATCH_SIZE", batch_size)
+        assert_allclose(rewards[name].score(images, captions), scores, atol=1e-4)
 
 
 class Bystander:
