@@ -171,7 +171,7 @@ def measure(job: Job) -> dict[str, float]:
         with job.accelerator.autocast():
             rows = job.step(job.policy, job.policy, batch).rows
         for name, row in rows.items():
-            sums[name] = sums.get(name, 0.0) + float(row.double().sum())
+            sums[name] = sums.get(name, 0.0) + float(row.cpu().double().sum())
     return {name: total / count for name, total in sums.items()}
 
 
@@ -246,7 +246,7 @@ def _train_step(
         heard = (batch.users != 0).any(1)  # a dropped user's row says nothing of that user
         whose = torch.from_numpy(labeller).to(accelerator.device).where(heard, -1)
         logged.append(torch.stack([*result.rows.values(), whose], 1).float())
-    table = accelerator.gather(torch.cat(logged)).double().cpu().numpy()
+    table = accelerator.gather(torch.cat(logged)).cpu().double().numpy()
     row: dict[str, Any] = dict(zip(names, table[:, :-1].mean(0).tolist(), strict=True))
     row |= {"grad_norm": norm, "lr": lr}
     if odd := [name for name, value in row.items() if not math.isfinite(value)]:

@@ -180,7 +180,7 @@ def _fresh(
         version=info.version,
         revision=info.revision,
         licence=info.licence,
-        settings=info.settings,
+        settings=json.loads(json.dumps(dict(info.settings))),  # as recorded ones are read
         source="fresh",
         results=found,
         n_ok=count_ok(found, rewards, classified),

@@ -7,7 +7,7 @@ layout (`templates/`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -203,6 +203,7 @@ def training_seeds(summary: Summary) -> list[dict[str, Any]]:
             "model": name == summary["model"],
             "seeds": ", ".join(map(str, found["seeds"])),
             "several": len(found["seeds"]) > 1,
+            "n": _pairs((found["win_rate"] or {}).values()),
             "cells": [_spread((found["win_rate"] or {}).get(reward)) for reward in names],
         }
         for name, found in _benchmark(summary, "training_seeds").items()
@@ -262,6 +263,12 @@ def _spread(found: Mapping[str, float] | None) -> str:
         return "not measured"
     mean, low, high = (number(100 * found[key], 1) for key in ("mean", "min", "max"))
     return f"{mean}% ({low} to {high})"
+
+
+def _pairs(cells: Iterable[Mapping[str, float] | None]) -> str:
+    """Pairs that the rates over seeds rest on, as "n = 260"."""
+    counts = sorted({int(cell["n"]) for cell in cells if cell})
+    return f"n = {' or '.join(map(str, counts))}" if counts else ""
 
 
 def _sample(cell: Cell) -> str:

@@ -127,7 +127,8 @@ def _training_seeds(summary: Mapping[str, Any]) -> list[str]:
                 f"{reward_title(summary, name)} {cell}"
                 for name, cell in zip(reward_names(summary), row["cells"], strict=True)
             ]
-            return [f"training seeds {row['seeds']}: {', '.join(said)}"]
+            pairs = f" ({row['n']})" if row["n"] else ""
+            return [f"training seeds {row['seeds']}{pairs}: {', '.join(said)}"]
     return []
 
 

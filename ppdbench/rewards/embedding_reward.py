@@ -61,7 +61,10 @@ class EmbeddingReward(ABC):
             rows = slice(start, start + BATCH_SIZE)
             pixels = self.recipe([to_rgb(image) for image in images[rows]])
             embeddings = self.tower.encode_images(pixels)
-            scores[rows] = self.score_embeddings(embeddings, captions[rows]).double().cpu().numpy()
+            found = self.score_embeddings(embeddings, captions[rows])
+            if found.shape != (len(pixels),):
+                raise ValueError(f"scores of shape {tuple(found.shape)} for {len(pixels)} images")
+            scores[rows] = found.cpu().double().numpy()
         return scores
 
 

@@ -97,7 +97,7 @@ class _Shared:
 
         if isinstance(reward, EmbeddingReward):
             scored = reward.score_embeddings(self._embedded(reward), self._captions)
-            found = scored.double().cpu().numpy()
+            found = scored.cpu().double().numpy()
         else:
             found = reward.score(self._rgb, self._captions)
         values = np.asarray(found, dtype=np.float64)

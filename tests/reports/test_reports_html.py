@@ -128,7 +128,7 @@ def test_no_mean_is_best_among_those_of_other_items(figures: Figures, make_run: 
 
 def test_seeds_of_the_training_have_their_spread(figures: Figures, make_run: MakeRun) -> None:
     page = page_of(make_run(figures)).text("th", "td", "span")
-    assert "ppd 0, 1, 2 70.1% (68.1 to 72.0) 95.0% (94.8 to 95.4) not measured" in page
+    assert "ppd 0, 1, 2 n = 260 70.1% (68.1 to 72.0) 95.0% (94.8 to 95.4) not measured" in page
     assert "sft one: 0 not measured not measured not measured" in page
 
 

@@ -28,7 +28,7 @@ def test_eighty_columns_hold_means_win_rates_and_gold(figures: dict[str, Any]) -
     assert ["sft", "*", "0.2965", "5.577", "0.2626"] in lines
     assert "by gold rewards" in text and "68.2% [62.7–72.7]" in text
     assert "ppd beats stable-cascade on all three rewards" in text
-    assert "training seeds 0, 1, 2: CLIP 70.1% (68.1 to 72.0), Aesthetic 95.0%" in text
+    assert "training seeds 0, 1, 2 (n = 260): CLIP 70.1% (68.1 to 72.0)" in text
     assert "−0.5 points [−2.1 to +1.1]" in text and "3 of 3" in text
 
 

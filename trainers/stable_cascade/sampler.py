@@ -63,10 +63,10 @@ def guided(conditional: Tensor, unconditional: Tensor, config: SamplerConfig) ->
 
 def sample(predict: NoisePredictor, noise: Tensor, config: SamplerConfig) -> Tensor:
     """Walk from noise (B, C, H, W) to latents of the same shape."""
-    times = timesteps(config).to(noise.device)
+    times = timesteps(config).float().to(noise.device)
     latents = noise
     for now, then in pairwise(times):
-        timestep = now.float().expand(len(noise))
+        timestep = now.expand(len(noise))
         predicted = guided(*predict(latents, timestep), config)
         alpha, sigma = alpha_sigma(timestep)
         x0 = (latents - sigma * predicted) / alpha
@@ -74,6 +74,6 @@ def sample(predict: NoisePredictor, noise: Tensor, config: SamplerConfig) -> Ten
             x0 = x0.clamp(-config.clip_x0, config.clip_x0)
             # The noise that goes with the clipped x0, so that x_t stays where it is.
             predicted = (latents - alpha * x0) / sigma
-        alpha, sigma = alpha_sigma(then.float().expand(len(noise)))
+        alpha, sigma = alpha_sigma(then.expand(len(noise)))
         latents = alpha * x0 + sigma * predicted
     return x0
