@@ -21,6 +21,7 @@ from torch import Tensor
 
 from ppdbench.errors import FingerprintMismatch, MissingPrerequisite
 from ppdbench.runs.atomic import write_atomic
+from ppdbench.runs.fingerprint import differences, flat
 from trainers.stable_cascade.stage_c import Base
 from trainers.stable_cascade.user_attention import (
     AdapterShape,
@@ -150,29 +151,15 @@ def load_state(
             f"{path} cannot be read: {str(error).partition('.')[0]}",
             fix=f"delete {path.name}; the run then starts anew",
         ) from error
-    then, now = _flat(state["identity"]), _flat(identity)
-    differing = sorted(
-        key
-        for key in then.keys() | now.keys()
-        if key not in tolerate and then.get(key) != now.get(key)
-    )
+    differing = [key for key in differences(state["identity"], identity) if key not in tolerate]
     if differing:
+        then, now = dict(flat(state["identity"])), dict(flat(identity))
         changes = ", ".join(f"{key} ({then.get(key)} -> {now.get(key)})" for key in differing)
         raise FingerprintMismatch(
             f"{folder} holds a run with other settings: {changes}",
             fix="give another folder with --output, or delete this one",
         )
     return state
-
-
-def _flat(nested: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in nested.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{key}.")
-        else:
-            flat[f"{prefix}{key}"] = value
-    return flat
 
 
 _TRAIN = "reinstall ppdbench, or train the adapter with ppdbench train-reference"

@@ -32,6 +32,7 @@ from trainers.draws import draw
 from trainers.examples import Examples
 from trainers.latents import LatentCache
 from trainers.metrics import DriftWatch, open_metrics, read_metrics
+from trainers.moving_average import averaged, follow
 from trainers.policy import Policy
 from trainers.steps import Batch, StepFunction
 
@@ -137,7 +138,8 @@ def _walk(
     started = state.step, time.monotonic()
     while state.step < total:
         row = _train_step(job, policy, optimizer, micro, state.step)
-        _follow(state.average, job.policy, config.optimizer, state.step)
+        if config.optimizer.ema is not None:
+            follow(state.average, job.policy, config.optimizer.ema, state.step)
         state.step += 1
         state.seconds = time.monotonic() - began
         _tell(job, log, row, state, started)
@@ -310,31 +312,6 @@ def _micro_batches(config: TrainConfig, accelerator: Accelerator) -> int:
         )
     accelerator.gradient_accumulation_steps = config.batch_size // (micro * world)
     return micro
-
-
-def _follow(average: dict[str, Tensor], policy: Policy, config: OptimizerConfig, step: int) -> None:
-    if config.ema is None:
-        return
-    decay = min(config.ema, (1 + step) / (10 + step))
-    for name, tensor in policy.adapter.tensors().items():
-        if name in average:
-            average[name].lerp_(tensor, 1 - decay)
-        else:
-            average[name] = tensor.clone()
-
-
-@contextmanager
-def averaged(policy: Policy, average: Mapping[str, Tensor]) -> Iterator[None]:
-    """Within: the adapter holds its moving average, where there is one; and is in eval mode."""
-    own = {name: tensor.clone() for name, tensor in policy.adapter.tensors().items()}
-    if average:
-        policy.adapter.load_tensors(average)
-    policy.adapter.eval()
-    try:
-        yield
-    finally:
-        policy.adapter.load_tensors(own)
-        policy.adapter.train()
 
 
 def _saved(job: Job, state: _State, optimizer: Any) -> dict[str, Any]:

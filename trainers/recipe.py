@@ -6,7 +6,7 @@ what happens with them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -14,11 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ppdbench.protocols import Events, Split, Suite, Trainer
+from ppdbench.protocols import Split, Suite, Trainer
 from trainers.examples import Examples, one_hot
 from trainers.loop import Job, fit, measure
 from trainers.policy import Policy
-from trainers.results import UserVector, begin_results, write_results
+from trainers.results import UserVector, adapter_header, begin_results, write_results
 from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.steps import StepFunction
 from trainers.validation import draw_grid
@@ -46,27 +46,11 @@ def trainer(method: str, recipe: Callable[[Workshop], Recipe]) -> Trainer:
     `workshop.open_workshop` and `loop.fit` raise.
     """
 
-    def train(
-        suite: Suite,
-        *,
-        output: Path,
-        config: Path | None,
-        overrides: Sequence[str],
-        device: str,
-        events: Events,
-    ) -> Path:
-        with open_workshop(
-            method,
-            suite,
-            output=output,
-            config=config,
-            overrides=overrides,
-            device=device,
-            events=events,
-        ) as shop:
+    def train(suite: Suite, **request: Any) -> Path:
+        with open_workshop(method, suite, **request) as shop:
             if not shop.done:
                 _run(shop, recipe(shop))
-            return output
+            return shop.output
 
     return train
 
@@ -109,16 +93,9 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
     seconds = fit(job)
     held_out = measure(unseen) if unseen else {}
     if main:
-        write_results(
-            job,
-            shop.suite,
-            rewards=tuple(spec.name for spec in shop.rewards),
-            user_vector=recipe.user_vector,
-            facts=recipe.facts,
-            command=shop.command,
-            held_out=held_out,
-            seconds=seconds,
-        )
+        names = tuple(spec.name for spec in shop.rewards)
+        header = adapter_header(job, shop.suite, names, recipe.user_vector, recipe.facts)
+        write_results(job, shop.suite, header, shop.command, held_out, seconds)
     shop.accelerator.wait_for_everyone()
     shop.accelerator.end_training()
 

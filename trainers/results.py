@@ -44,10 +44,7 @@ def begin_results(job: Job) -> None:
 def write_results(
     job: Job,
     suite: Suite,
-    *,
-    rewards: tuple[str, ...],
-    user_vector: UserVector,
-    facts: Mapping[str, Any],
+    header: AdapterHeader,
     command: str,
     held_out: Mapping[str, float],
     seconds: float,
@@ -57,9 +54,7 @@ def write_results(
     Args:
         job: the finished run; its policy holds the adapter to keep.
         suite: what it was trained on.
-        rewards: names of the user vector's entries, in order.
-        user_vector: what the adapter's user vector means.
-        facts: further facts for header and card.
+        header: what the adapter's file says of itself.
         command: what was asked for, for the manifest.
         held_out: figures on validation pairs.
         seconds: time spent on steps.
@@ -69,7 +64,6 @@ def write_results(
     plot_losses(job.output / "loss.png", metrics)
     adapter.eval()
     job.validate(config.total_steps)
-    header = _header(job, suite, rewards, user_vector, facts)
     save_adapter(job.output, adapter.tensors(), header)
     write_atomic(job.output / "README.md", model_card(header, config, metrics, held_out, seconds))
     write_json(
@@ -92,14 +86,22 @@ def write_results(
     )
 
 
-def _header(
+def adapter_header(
     job: Job,
     suite: Suite,
     rewards: tuple[str, ...],
     user_vector: UserVector,
     facts: Mapping[str, Any],
 ) -> AdapterHeader:
-    """What the adapter's file says of itself."""
+    """What the adapter's file says of itself.
+
+    Args:
+        job: the run.
+        suite: what it was trained on.
+        rewards: names of the user vector's entries, in order.
+        user_vector: what the adapter's user vector means.
+        facts: further facts of the method.
+    """
     config, base, train = job.config, job.policy.base, job.examples
     blocks = attention_blocks(base.unet)
     return AdapterHeader(

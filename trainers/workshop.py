@@ -5,8 +5,6 @@ Elsewhere: what a method adds (`recipe.py`), what a finished run leaves (`result
 
 from __future__ import annotations
 
-import json
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -19,6 +17,7 @@ import numpy as np
 from ppdbench.errors import MissingPrerequisite, UsageError, from_os_error, unknown_name
 from ppdbench.protocols import Events, RewardSpec, Split, Suite
 from ppdbench.runs.atomic import remove_leftovers
+from ppdbench.runs.fingerprint import flat
 from ppdbench.runs.lock import RunLock
 from trainers.assets import base_folder
 from trainers.checkpoints import load_state
@@ -211,15 +210,6 @@ def _accelerator(config: TrainConfig, device: str, output: Path) -> Accelerator:
     if device != "auto" and not device.startswith(accelerator.device.type):
         raise MissingPrerequisite(f"no device {device} on this machine", fix="give --device cpu")
     if config.tracker:
-        accelerator.init_trackers("ppdbench", config=json.loads(json.dumps(_flat(config))))
+        settings = {key: str(value) for key, value in flat(as_mapping(config))}
+        accelerator.init_trackers("ppdbench", config=settings)
     return accelerator
-
-
-def _flat(config: TrainConfig) -> dict[str, Any]:
-    flat: dict[str, Any] = {"started": time.strftime("%Y-%m-%dT%H:%M:%S")}
-    for key, value in as_mapping(config).items():
-        if isinstance(value, dict):
-            flat |= {f"{key}.{name}": str(inner) for name, inner in value.items()}
-        else:
-            flat[key] = str(value)
-    return flat

@@ -23,12 +23,7 @@ from ppdbench.benchmarks.generate import generate
 from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.plan import Item, plan_rewards
 from ppdbench.benchmarks.scorers import Scorers
-from ppdbench.errors import (
-    Interrupted,
-    PpdbenchError,
-    UsageError,
-    unknown_name,
-)
+from ppdbench.errors import Interrupted, PpdbenchError, UsageError, unknown_name
 from ppdbench.protocols import Events, Generator, LoadContext, Suite
 from ppdbench.runs.directory import RunDirectory
 

@@ -11,6 +11,7 @@ from typing import Any
 from ppdbench.protocols import PaperRow
 from ppdbench.reports.figures import duration, is_number
 from ppdbench.reports.headline import reward_title
+from ppdbench.runs.fingerprint import flat
 
 Summary = Mapping[str, Any]
 
@@ -56,8 +57,8 @@ def generators(summary: Summary) -> list[dict[str, Any]]:
         known = {key: info.get(key) for key in ("version", "revision", "licence")}
         if info.get("n_expected") is not None:
             known["items"] = f"{info.get('n_ok')} of {info['n_expected']}"
-        facts = flat({**known, **(info.get("settings") or {})})
-        found.append({"name": name, "source": source(summary, name), "facts": facts})
+        told = facts({**known, **(info.get("settings") or {})})
+        found.append({"name": name, "source": source(summary, name), "facts": told})
     return found
 
 
@@ -75,15 +76,9 @@ def rewards(summary: Summary) -> list[dict[str, str]]:
     ]
 
 
-def flat(values: Mapping[str, Any], prefix: str = "") -> list[tuple[str, str]]:
-    """Nested settings as (dotted name, text)."""
-    lines: list[tuple[str, str]] = []
-    for key, value in values.items():
-        if isinstance(value, Mapping):
-            lines += flat(value, f"{prefix}{key}.")
-        elif value is not None:
-            lines.append((f"{prefix}{key}", _plain(value)))
-    return lines
+def facts(values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Nested settings as (dotted name, text), without what is empty."""
+    return [(name, _plain(value)) for name, value in flat(values) if value not in (None, {})]
 
 
 def _plain(value: Any) -> str:

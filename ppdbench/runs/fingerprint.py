@@ -21,14 +21,15 @@ def fingerprint(fields: Mapping[str, Any]) -> str:
 
 def differences(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> list[str]:
     """Fields that differ, dotted and sorted, such as "generators.ppd.revision"."""
-    left, right = dict(_flat(ours)), dict(_flat(theirs))
+    left, right = dict(flat(ours)), dict(flat(theirs))
     absent = object()
     return sorted(key for key in {*left, *right} if left.get(key, absent) != right.get(key, absent))
 
 
-def _flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+def flat(fields: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """Nested fields as (dotted name, value); an empty mapping is a value."""
     for key, value in fields.items():
         if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
+            yield from flat(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value

@@ -207,7 +207,7 @@ def _unanimous(
     this is Wilson's interval.
     """
     others = wilson(0, size, confidence=confidence).ci_high
-    assert others is not None  # noqa: S101 - size >= 1
+    assert others is not None  # noqa: S101 - only of nothing does Wilson know no bound
     found = (mean - others * (mean - bounds[0]), mean + others * (bounds[1] - mean))
     return _interval(mean, found, n, size, confidence, "Wilson on clusters that disagree")
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import torch
-from tiny_cascade import use_channel_rewards, write_base
+from tiny_cascade import run_training, use_channel_rewards, write_base
 
 from trainers.stable_cascade.stage_c import Base, load_base
 
@@ -25,6 +25,24 @@ def tiny_base(tiny_base_folder: Path) -> Base:
 @pytest.fixture
 def channel_rewards(monkeypatch: pytest.MonkeyPatch) -> None:
     use_channel_rewards(monkeypatch.setattr)
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(
+    tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path
+) -> Callable[[str], Path]:
+    """A method's training that nobody disturbed, made once."""
+    made: dict[str, Path] = {}
+
+    def of(method: str) -> Path:
+        if method not in made:
+            with pytest.MonkeyPatch.context() as patch:
+                use_channel_rewards(patch.setattr)
+                folder = tmp_path_factory.mktemp(method) / "out"
+                made[method] = run_training(method, tiny_base_folder, folder)
+        return made[method]
+
+    return of
 
 
 @pytest.fixture(autouse=True)

@@ -1,90 +1,39 @@
-"""Whole trainings on the tiny world: what they leave, and that a killed one ends like any other."""
+"""Whole trainings on the tiny world: what they leave, and what they refuse."""
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
 import os
 import signal
-import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import tiny_cascade
 import torch
 from accelerate import Accelerator
 from safetensors.torch import load_file
 from tiny_cascade import OVERRIDES, Log, TinySuite, at_step, run_training
+from trained import metrics_of, run_script
 
-import trainers
 from ppdbench.errors import (
-    FingerprintMismatch,
     Interrupted,
     MissingPrerequisite,
     PpdbenchError,
     UsageError,
-    from_os_error,
 )
 from ppdbench.protocols import Split
 from ppdbench.runs.lock import RunLock
-from ppdbench.runs.records import RecordWriter
-from trainers import assets, checkpoints, latents, loop, ppd, recipe, relabel, results
+from trainers import assets, checkpoints, loop, ppd, recipe
 from trainers.config import CONFIGS, load_config
 from trainers.metrics import DriftWatch, read_metrics
 from trainers.steps import PreferenceStep
 
 pytestmark = pytest.mark.usefixtures("channel_rewards")
 METHODS = ("ppd", "sft", "diffusion-dpo")
-
-
-def metrics_of(folder: Path) -> list[dict[str, Any]]:
-    """Every line without the time it took."""
-    return [
-        {key: value for key, value in row.items() if key != "seconds"}
-        for row in read_metrics(folder / "metrics.jsonl")
-    ]
-
-
-def same_outcome(one: Path, other: Path) -> bool:
-    """Adapter and metrics equal to the last bit."""
-    adapters = [(folder / "adapter.safetensors").read_bytes() for folder in (one, other)]
-    return adapters[0] == adapters[1] and metrics_of(one) == metrics_of(other)
-
-
-def run_script(*command: str | Path) -> subprocess.CompletedProcess[bytes]:
-    """Run a command that has the tiny world's script in place of "{script}"."""
-    script = Path(tiny_cascade.__file__)
-    path = [str(Path(trainers.__file__).parent.parent), str(script.parent)]
-    return subprocess.run(
-        [script if word == "{script}" else word for word in command],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
-        capture_output=True,
-        timeout=120,
-        check=False,
-    )
-
-
-@pytest.fixture(scope="module")
-def uninterrupted(
-    tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path
-) -> Callable[[str], Path]:
-    """A method's training that nobody disturbed, made once."""
-    made: dict[str, Path] = {}
-
-    def of(method: str) -> Path:
-        if method not in made:
-            with pytest.MonkeyPatch.context() as patch:
-                tiny_cascade.use_channel_rewards(patch.setattr)
-                folder = tmp_path_factory.mktemp(method) / "out"
-                made[method] = run_training(method, tiny_base_folder, folder)
-        return made[method]
-
-    return of
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -118,159 +67,6 @@ def test_first_loss_is_ln2(method: str, uninterrupted: Callable[[str], Path]) ->
     assert first["loss"] == pytest.approx(0.6931472, abs=1e-7)
     assert first["win_term"] == first["lose_term"] == 0
     assert first["implicit_accuracy"] == 0.5
-
-
-def test_killed_process_resumes_bit_for_bit(
-    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
-) -> None:
-    output = tmp_path / "out"
-    killed = run_script(sys.executable, "{script}", "ppd", tiny_base_folder, output, "5")
-    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
-    assert not (output / "manifest.json").exists()
-    assert len(metrics_of(output)) == 5  # the state is of step 4: one line too many
-    run_training("ppd", tiny_base_folder, output)
-    assert same_outcome(output, uninterrupted("ppd"))
-
-
-class _Killed(BaseException):
-    """Stands for a kill at a place of our choice."""
-
-
-@pytest.mark.parametrize(
-    ("module", "name", "call"),
-    [
-        (latents, "_write_pairs", 1),
-        (latents, "_encode_captions", 1),
-        (latents, "write_json", 2),
-        (relabel, "write_atomic", 2),
-        (loop, "save_state", 1),
-        (loop, "save_state", 3),
-        (recipe, "draw_grid", 1),
-        (results, "save_adapter", 1),
-        (results, "write_json", 1),
-    ],
-    ids=lambda value: str(getattr(value, "__name__", value)),
-)
-def test_killed_anywhere_resumes_bit_for_bit(
-    module: Any,
-    name: str,
-    call: int,
-    tmp_path: Path,
-    tiny_base_folder: Path,
-    uninterrupted: Callable[[str], Path],
-) -> None:
-    calls, real = 0, getattr(module, name)
-
-    def die(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise _Killed
-        return real(*args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(module, name, die)
-        run_training("ppd", tiny_base_folder, tmp_path / "out")
-    run_training("ppd", tiny_base_folder, tmp_path / "out")
-    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
-
-
-def test_sigterm_saves_and_the_same_command_goes_on(
-    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
-) -> None:
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted, match="step 3 of 6"):
-        patch.setattr(loop, "_tell", at_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM)))
-        run_training("ppd", tiny_base_folder, tmp_path / "out")
-    run_training("ppd", tiny_base_folder, tmp_path / "out")
-    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
-
-
-def test_moving_average_survives_a_stop(tmp_path: Path, tiny_base_folder: Path) -> None:
-    with_average = ["optimizer.ema=0.9"]
-    run_training("ppd", tiny_base_folder, tmp_path / "whole", with_average)
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(loop, "_tell", at_step(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
-        run_training("ppd", tiny_base_folder, tmp_path / "out", with_average)
-    run_training("ppd", tiny_base_folder, tmp_path / "out", with_average)
-    assert same_outcome(tmp_path / "whole", tmp_path / "out")
-    state = torch.load(tmp_path / "out" / "trainer_state.pt", weights_only=True)
-    name = "up_blocks.1.2.attention.to_v_user.weight"
-    kept = load_file(tmp_path / "out" / "adapter.safetensors")[name]
-    assert torch.equal(kept, state["average"][name])
-    assert not torch.equal(kept, state["adapter"][name])
-
-
-def test_finished_run_returns_at_once(
-    uninterrupted: Callable[[str], Path], tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    folder = uninterrupted("sft")
-    monkeypatch.setattr(recipe, "fit", lambda _job: pytest.fail("trained again"))
-    before = (folder / "adapter.safetensors").stat().st_mtime_ns
-    assert run_training("sft", tiny_base_folder, folder) == folder
-    assert (folder / "adapter.safetensors").stat().st_mtime_ns == before
-
-
-def test_other_settings_are_refused_and_named(
-    uninterrupted: Callable[[str], Path], tiny_base_folder: Path
-) -> None:
-    with pytest.raises(FingerprintMismatch, match=r"config\.objective\.beta \(\d+\.\d+ -> 7\.0\)"):
-        run_training("ppd", tiny_base_folder, uninterrupted("ppd"), ["objective.beta=7"])
-
-
-def test_manifest_of_an_older_run_does_not_end_this_one(
-    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
-) -> None:
-    """Its state deleted and other settings given: killed after the last step, it is not done."""
-    output = tmp_path / "out"
-    run_training("ppd", tiny_base_folder, output, ["seed=5"])
-    (output / "trainer_state.pt").unlink()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(results, "save_adapter", _die)
-        run_training("ppd", tiny_base_folder, output)
-    run_training("ppd", tiny_base_folder, output)
-    assert same_outcome(output, uninterrupted("ppd"))
-
-
-def _die(*_args: Any) -> None:
-    raise _Killed
-
-
-def test_lost_adapter_is_written_again(tmp_path: Path, tiny_base_folder: Path) -> None:
-    folder = run_training("sft", tiny_base_folder, tmp_path / "out")
-    before = (folder / "adapter.safetensors").read_bytes()
-    (folder / "adapter.safetensors").unlink()
-    run_training("sft", tiny_base_folder, folder)
-    assert (folder / "adapter.safetensors").read_bytes() == before
-
-
-@pytest.mark.parametrize(
-    ("module", "name"),
-    [(checkpoints, "write_atomic"), (RecordWriter, "write"), (latents, "write_atomic")],
-    ids=["state", "metrics", "latents"],
-)
-def test_full_disk_is_named_and_nothing_is_lost(
-    module: Any,
-    name: str,
-    tmp_path: Path,
-    tiny_base_folder: Path,
-    uninterrupted: Callable[[str], Path],
-) -> None:
-    calls, real = 0, getattr(module, name)
-
-    def full(*args: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == 2:
-            refused = OSError(errno.ENOSPC, "No space left on device")
-            raise from_os_error(refused, tmp_path / "out")
-        return real(*args)
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, name, full)
-        with pytest.raises(MissingPrerequisite, match="no space left"):
-            run_training("ppd", tiny_base_folder, tmp_path / "out")
-    run_training("ppd", tiny_base_folder, tmp_path / "out")
-    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
 
 
 def test_gradient_norm_is_measured_when_nothing_is_clipped(
@@ -360,7 +156,7 @@ def test_model_card_is_true_and_its_code_runs(
     monkeypatch.setattr(assets, "SHIPPED", tmp_path)
     monkeypatch.chdir(folder)
     made: dict[str, Any] = {}
-    exec(code, made)  # noqa: S102
+    exec(code, made)  # noqa: S102 - the card's own code, which users are told to run
     assert made["noise"].shape == made["latents"].shape
     assert not torch.equal(
         made["noise"],

@@ -1,0 +1,181 @@
+"""A training that is killed, stopped, or short of disk, and goes on: it ends like any other."""
+
+from __future__ import annotations
+
+import errno
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tiny_cascade import at_step, run_training
+from trained import metrics_of, run_script, same_outcome
+
+from ppdbench.errors import (
+    FingerprintMismatch,
+    Interrupted,
+    MissingPrerequisite,
+    from_os_error,
+)
+from ppdbench.runs.records import RecordWriter
+from trainers import checkpoints, latents, loop, recipe, relabel, results
+
+pytestmark = pytest.mark.usefixtures("channel_rewards")
+
+
+def test_killed_process_resumes_bit_for_bit(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    output = tmp_path / "out"
+    killed = run_script(sys.executable, "{script}", "ppd", tiny_base_folder, output, "5")
+    assert killed.returncode == -signal.SIGKILL, killed.stderr.decode()
+    assert not (output / "manifest.json").exists()
+    assert len(metrics_of(output)) == 5  # the state is of step 4: one line too many
+    run_training("ppd", tiny_base_folder, output)
+    assert same_outcome(output, uninterrupted("ppd"))
+
+
+class _Killed(BaseException):
+    """Stands for a kill at a place of our choice."""
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [
+        (latents, "_write_pairs", 1),
+        (latents, "_encode_captions", 1),
+        (latents, "write_json", 2),
+        (relabel, "write_atomic", 2),
+        (loop, "save_state", 1),
+        (loop, "save_state", 3),
+        (recipe, "draw_grid", 1),
+        (results, "save_adapter", 1),
+        (results, "write_json", 1),
+    ],
+    ids=lambda value: str(getattr(value, "__name__", value)),
+)
+def test_killed_anywhere_resumes_bit_for_bit(
+    module: Any,
+    name: str,
+    call: int,
+    tmp_path: Path,
+    tiny_base_folder: Path,
+    uninterrupted: Callable[[str], Path],
+) -> None:
+    calls, real = 0, getattr(module, name)
+
+    def die(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise _Killed
+        return real(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(module, name, die)
+        run_training("ppd", tiny_base_folder, tmp_path / "out")
+    run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
+
+
+def test_sigterm_saves_and_the_same_command_goes_on(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted, match="step 3 of 6"):
+        patch.setattr(loop, "_tell", at_step(3, lambda: os.kill(os.getpid(), signal.SIGTERM)))
+        run_training("ppd", tiny_base_folder, tmp_path / "out")
+    run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
+
+
+def test_moving_average_survives_a_stop(tmp_path: Path, tiny_base_folder: Path) -> None:
+    with_average = ["optimizer.ema=0.9"]
+    run_training("ppd", tiny_base_folder, tmp_path / "whole", with_average)
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Interrupted):
+        patch.setattr(loop, "_tell", at_step(3, lambda: os.kill(os.getpid(), signal.SIGINT)))
+        run_training("ppd", tiny_base_folder, tmp_path / "out", with_average)
+    run_training("ppd", tiny_base_folder, tmp_path / "out", with_average)
+    assert same_outcome(tmp_path / "whole", tmp_path / "out")
+    state = torch.load(tmp_path / "out" / "trainer_state.pt", weights_only=True)
+    name = "up_blocks.1.2.attention.to_v_user.weight"
+    kept = load_file(tmp_path / "out" / "adapter.safetensors")[name]
+    assert torch.equal(kept, state["average"][name])
+    assert not torch.equal(kept, state["adapter"][name])
+
+
+def test_finished_run_returns_at_once(
+    uninterrupted: Callable[[str], Path], tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = uninterrupted("sft")
+    monkeypatch.setattr(recipe, "fit", lambda _job: pytest.fail("trained again"))
+    before = (folder / "adapter.safetensors").stat().st_mtime_ns
+    assert run_training("sft", tiny_base_folder, folder) == folder
+    assert (folder / "adapter.safetensors").stat().st_mtime_ns == before
+
+
+def test_other_settings_are_refused_and_named(
+    uninterrupted: Callable[[str], Path], tiny_base_folder: Path
+) -> None:
+    with pytest.raises(FingerprintMismatch, match=r"config\.objective\.beta \(\d+\.\d+ -> 7\.0\)"):
+        run_training("ppd", tiny_base_folder, uninterrupted("ppd"), ["objective.beta=7"])
+
+
+def test_manifest_of_an_older_run_does_not_end_this_one(
+    tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    """Its state deleted and other settings given: killed after the last step, it is not done."""
+    output = tmp_path / "out"
+    run_training("ppd", tiny_base_folder, output, ["seed=5"])
+    (output / "trainer_state.pt").unlink()
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
+        patch.setattr(results, "save_adapter", _die)
+        run_training("ppd", tiny_base_folder, output)
+    run_training("ppd", tiny_base_folder, output)
+    assert same_outcome(output, uninterrupted("ppd"))
+
+
+def _die(*_args: Any) -> None:
+    raise _Killed
+
+
+def test_lost_adapter_is_written_again(tmp_path: Path, tiny_base_folder: Path) -> None:
+    folder = run_training("sft", tiny_base_folder, tmp_path / "out")
+    before = (folder / "adapter.safetensors").read_bytes()
+    (folder / "adapter.safetensors").unlink()
+    run_training("sft", tiny_base_folder, folder)
+    assert (folder / "adapter.safetensors").read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(checkpoints, "write_atomic"), (RecordWriter, "write"), (latents, "write_atomic")],
+    ids=["state", "metrics", "latents"],
+)
+def test_full_disk_is_named_and_nothing_is_lost(
+    module: Any,
+    name: str,
+    tmp_path: Path,
+    tiny_base_folder: Path,
+    uninterrupted: Callable[[str], Path],
+) -> None:
+    calls, real = 0, getattr(module, name)
+
+    def full(*args: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == 2:
+            refused = OSError(errno.ENOSPC, "No space left on device")
+            raise from_os_error(refused, tmp_path / "out")
+        return real(*args)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(module, name, full)
+        with pytest.raises(MissingPrerequisite, match="no space left"):
+            run_training("ppd", tiny_base_folder, tmp_path / "out")
+    run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
