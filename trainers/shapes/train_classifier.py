@@ -15,9 +15,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ppdbench.protocols import Split
-from ppdbench.suites.shapes.classifier import HEADS, NOT_SAID, ClassifierNet, targets
+from ppdbench.suites.shapes.classifier import ClassifierNet
 from ppdbench.suites.shapes.scenes import Scene
 from trainers.shapes.renders import as_unit
+from trainers.shapes.scene_facts import fact_loss, fact_targets
 from trainers.shapes.stage import StageConfig, run_stage
 
 CONFIG = StageConfig(seed=31, steps=2400, batch_size=128, lr=3e-3, weight_decay=1e-3)
@@ -37,10 +38,7 @@ def train_classifier(
     """Train on pictures, uint8 (N, 3, 64, 64), of N scenes; returned in eval mode."""
     torch.manual_seed(config.seed)
     net = ClassifierNet().to(device).to(memory_format=torch.channels_last)
-    wanted = {name: torch.empty(len(scenes), dtype=torch.long) for name in HEADS}
-    for row, scene in enumerate(scenes):
-        for name, index in targets(scene).items():
-            wanted[name][row] = index
+    wanted = fact_targets(scenes)
 
     def loss_of(_step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(scenes), (config.batch_size,), generator=generator)
@@ -50,11 +48,7 @@ def train_classifier(
         blurred = F.avg_pool2d(batch, 3, stride=1, padding=1, count_include_pad=False)
         mix = 0.6 * torch.rand(len(rows), 1, 1, 1, generator=generator)
         logits = net((torch.lerp(batch, blurred, mix) + level * noise).to(device))
-        losses = [
-            F.cross_entropy(logits[name], wanted[name][rows].to(device), ignore_index=NOT_SAID)
-            for name in HEADS
-        ]
-        return torch.stack(losses).sum()
+        return fact_loss(logits, wanted, rows)
 
     figures = run_stage(
         "classifier",

@@ -18,8 +18,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from ppdbench.suites.shapes.classifier import HEADS, NOT_SAID, targets
+from ppdbench.suites.shapes.classifier import HEADS
 from trainers.shapes.renders import Renders, as_unit, object_mask
+from trainers.shapes.scene_facts import fact_loss, fact_targets
 from trainers.shapes.stage import StageConfig, run_stage
 from trainers.stable_cascade.compressor import SemanticCompressor
 from trainers.stable_cascade.previewer import Previewer
@@ -77,8 +78,7 @@ def train_compressor(
     previewer = Previewer().to(device).to(memory_format=torch.channels_last)
     head = SceneHead(compressor.latent_channels).to(device)
     objects = object_mask(renders)
-    facts = [targets(scene) for scene in renders.scenes]
-    wanted = {name: torch.tensor([row[name] for row in facts]) for name in HEADS}
+    wanted = fact_targets(renders.scenes)
 
     def loss_of(_step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(renders.captions), (config.batch_size,), generator=generator)
@@ -95,12 +95,8 @@ def train_compressor(
         here = F.max_pool2d(objects[rows, None].float(), 3, stride=1, padding=1)
         here = here.to(device)
         on_objects = (errors * here).sum((1, 2, 3)) / here.sum((1, 2, 3)).clamp(min=1)
-        logits = head(noised(SCENE_NOISE))
-        read = [
-            F.cross_entropy(logits[name], wanted[name][rows].to(device), ignore_index=NOT_SAID)
-            for name in HEADS
-        ]
-        return errors.mean() + on_objects.mean() + SCENE_WEIGHT * torch.stack(read).sum()
+        read = fact_loss(head(noised(SCENE_NOISE)), wanted, rows)
+        return errors.mean() + on_objects.mean() + SCENE_WEIGHT * read
 
     figures = run_stage(
         "compressor",

@@ -14,12 +14,12 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from ppdbench.protocols import Split
-from ppdbench.suites.shapes.classifier import HEADS, NOT_SAID, targets
+from ppdbench.suites.shapes.classifier import HEADS, NOT_SAID
 from ppdbench.suites.shapes.scenes import Scene, caption_of
 from trainers.shapes.renders import draw_scenes
+from trainers.shapes.scene_facts import fact_loss, fact_targets
 from trainers.shapes.stage import StageConfig, run_stage
 from trainers.stable_cascade.stage_c import Base
 
@@ -49,11 +49,7 @@ def train_text(
 
     def loss_of(_step: int, generator: torch.Generator) -> Tensor:
         rows = torch.randint(len(tokens), (config.batch_size,), generator=generator)
-        losses = [
-            F.cross_entropy(logits, wanted[name][rows].to(device), ignore_index=NOT_SAID)
-            for name, logits in logits_of(tokens[rows]).items()
-        ]
-        return torch.stack(losses).sum()
+        return fact_loss(logits_of(tokens[rows]), wanted, rows)
 
     figures = run_stage(
         "text",
@@ -77,7 +73,4 @@ def _examples(base: Base, count: int, seed: int, split: Split) -> tuple[Tensor, 
     rng = np.random.default_rng(seed)
     scenes: list[Scene] = draw_scenes(count, rng, split)
     captions = [caption_of(scene, reverse=bool(rng.random() < 0.5)) for scene in scenes]
-    facts = [targets(scene) for scene in scenes]
-    return base.tokenize(captions), {
-        name: torch.tensor([row[name] for row in facts]) for name in HEADS
-    }
+    return base.tokenize(captions), fact_targets(scenes)
