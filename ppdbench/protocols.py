@@ -95,12 +95,17 @@ class RewardInfo:
 
     name: str
     kind: str
-    """The scorer's class: clip, aesthetic, hps."""
+    """The scorer's class: clip, aesthetic, hps, pickscore."""
     checkpoint_sha256: str
+    """Over everything that was loaded; of a single published file its own sha256."""
     preprocess: str
     """Identity of the preprocessing recipe, antialiasing included."""
     gold: bool = False
     """True for a scorer that nobody trained on."""
+    architecture: str = ""
+    """What the weights were loaded into, where the checkpoint's hash does not cover it."""
+    precision: str = "fp32"
+    """Number format of the model's arithmetic."""
 
 
 @runtime_checkable
@@ -121,9 +126,12 @@ class RewardSpec:
     name: str
     kind: str
     checkpoint: Path
+    """The reward's folder, its config.json in it."""
     gold: bool = False
     title: str = ""
     """As printed in tables."""
+    weights: Path | None = None
+    """Where the user says that published weights lie: a file, or a folder of them."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

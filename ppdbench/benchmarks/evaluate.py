@@ -18,13 +18,13 @@ from types import FrameType
 from typing import Any
 
 from ppdbench import plugins
-from ppdbench.benchmarks.device import resolve
 from ppdbench.benchmarks.generate import generate
 from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.plan import Item, plan_rewards
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.errors import Interrupted, PpdbenchError, UsageError, unknown_name
 from ppdbench.protocols import Events, Generator, LoadContext, Suite
+from ppdbench.runs.device import resolve
 from ppdbench.runs.directory import RunDirectory
 
 __all__ = ["BENCHMARKS", "Events", "TooManyFailures", "evaluate"]

@@ -16,7 +16,7 @@ from ppdbench.benchmarks.plan import Item, in_batches
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import CaptionClassifier, Events, Reward
-from ppdbench.rewards.engine import score_each
+from ppdbench.rewards.engine import Batch, score_each
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.records import RecordWriter, read_records
 from ppdbench.runs.results import FIDELITY
@@ -146,7 +146,7 @@ def _try_each(
 ) -> Iterator[tuple[str, Values | Exception]]:
     """Each scorer's values on the whole batch, or what it raised."""
     rewards = {key: scorer for key, scorer in scorers.items() if isinstance(scorer, Reward)}
-    for key, found in score_each(rewards, images, captions):
+    for key, found in score_each(rewards, Batch(captions, images)):
         yield key, found if isinstance(found, Exception) else [float(value) for value in found]
     for key, scorer in scorers.items():
         if isinstance(scorer, Reward):

@@ -11,6 +11,7 @@ from typing import Any
 
 from ppdbench import __version__, plugins
 from ppdbench.protocols import CaptionClassifier, Reward, RewardSpec, Suite
+from ppdbench.rewards.identity import scorer_identity
 from ppdbench.rewards.load import load_reward
 from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.runs.results import (
@@ -70,12 +71,7 @@ class Scorers:
             reward = load_reward(spec, self._device)
             self.loaded[key] = reward
             entry = {
-                "identity": fingerprint(
-                    {
-                        "checkpoint": reward.info.checkpoint_sha256,
-                        "preprocess": reward.info.preprocess,
-                    }
-                ),
+                "identity": scorer_identity(reward.info),
                 "name": spec.name,
                 "title": spec.title or spec.name,
                 "kind": spec.kind,

@@ -18,6 +18,7 @@ from ppdbench.cli import eval as eval_command
 from ppdbench.cli import leaderboard, train_reference
 from ppdbench.cli import list as list_command
 from ppdbench.cli import report as report_command
+from ppdbench.cli import score as score_command
 
 app = typer.Typer(
     name="ppdbench",
@@ -28,6 +29,7 @@ app = typer.Typer(
 )
 app.command("eval")(eval_command.run)
 app.command("report")(report_command.run)
+app.command("score")(score_command.run)
 app.command("train-reference")(train_reference.run)
 app.command("list")(list_command.run)
 app.add_typer(leaderboard.app, name="leaderboard")

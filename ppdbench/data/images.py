@@ -1,4 +1,4 @@
-"""Encoded images: PNG or JPEG bytes to RGB and back, without guessing.
+"""Encoded images: bytes to pixels and back, without guessing.
 
 Elsewhere: where the bytes lie (`pickapic`), what a scorer does with pixels (`rewards.preprocess`).
 """
@@ -38,6 +38,47 @@ def decode_image(data: bytes, *, name: str = "the image") -> Image:
         raise PpdbenchError(
             f"{name} cannot be decoded: {error}", fix="replace it by a whole PNG or JPEG file"
         ) from error
+
+
+READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
+"""Formats of images that people score; Pillow's other decoders stay away from foreign bytes."""
+MOST_PIXELS = 89_478_485
+"""Pixels an image may decode to: Pillow's own limit, above which it warns of a bomb."""
+
+
+def read_image(data: bytes, *, name: str = "the image") -> Image:
+    """Decode an image as it is stored: its own mode, its first frame, not turned by EXIF.
+
+    The reward models' own code reads pictures this way, and scores are compared with theirs.
+
+    Raises:
+        PpdbenchError: the bytes are empty, truncated, no image, or would decode to more than
+            `MOST_PIXELS`; `name` is in its cause.
+    """
+    import warnings
+
+    from PIL import Image as PilImage
+    from PIL import UnidentifiedImageError
+
+    if not data:
+        raise PpdbenchError(f"{name} is empty", fix="copy or download it again")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", PilImage.DecompressionBombWarning)
+            image = PilImage.open(io.BytesIO(data), formats=READABLE)
+        if image.width * image.height > MOST_PIXELS:
+            raise PilImage.DecompressionBombError(
+                f"it would decode to {image.width * image.height / 1e6:.0f} megapixels, "
+                f"and {MOST_PIXELS / 1e6:.0f} are allowed"
+            )
+        image.load()
+    except UnidentifiedImageError:
+        cause = f"{name} cannot be decoded: it is none of {', '.join(READABLE)}"
+    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+        cause = f"{name} cannot be decoded: {error}"
+    else:
+        return image
+    raise PpdbenchError(cause, fix="replace it by a whole image file")
 
 
 def encode_png(image: Image) -> bytes:

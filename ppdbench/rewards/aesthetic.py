@@ -3,31 +3,35 @@
 The paper's is LAION's `sac+logos+ava1-l14-linearMSE.pth` on OpenAI's ViT-L-14 (open_clip's
 ViT-L-14-quickgelu; plain ViT-L-14 has another activation and other scores). `shapes` has the same
 class at another width. config.json: `{"tower": "../clip", "head": "head.safetensors"}`, the tower
-being a reward folder; without "tower" the folder is its own.
+being a reward folder; without "tower" the folder is its own. A head that is folded into its one
+linear layer beforehand is read as well, and scores the same up to float noise.
 """
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar
 
-from ppdbench.errors import PpdbenchError
+from ppdbench.errors import PpdbenchError, UsageError
 from ppdbench.protocols import RewardInfo, RewardSpec
+from ppdbench.rewards.checkpoint import read_weights
 from ppdbench.rewards.clip import clip_recipe
-from ppdbench.rewards.embedding_reward import EmbeddingReward
+from ppdbench.rewards.embedding_reward import EmbeddingReward, info_of
 from ppdbench.rewards.folder import (
     CONFIG,
     TowerFolder,
-    combined_hash,
+    checked_sha256,
+    locate,
     read_config,
     read_tower_folder,
     require_files,
 )
-from ppdbench.rewards.open_clip_tower import read_weights
 from ppdbench.rewards.preprocess import Recipe
 
 if TYPE_CHECKING:
@@ -41,6 +45,8 @@ Layer = tuple["Tensor", "Tensor"]
 
 class AestheticReward(EmbeddingReward):
     """Scores in the ratings' own unit; the caption plays no part."""
+
+    needs_caption: ClassVar[bool] = False
 
     def __init__(
         self, info: RewardInfo, folder: TowerFolder, recipe: Recipe, device: str, head: Path
@@ -73,22 +79,22 @@ def load(spec: RewardSpec, device: str) -> AestheticReward:
         PpdbenchError: a config.json is unusable, or a file is not its manifest's.
     """
     owner = f"reward {spec.name!r}"
+    if spec.weights is not None and spec.weights.is_file():
+        raise UsageError(
+            f"{owner} is made of two files, and {spec.weights} is one",
+            fix=f"name a folder that holds both: --reward {spec.name}=FOLDER",
+        )
     config = read_config(spec.checkpoint, owner=owner)
-    head = spec.checkpoint / config.get("head", HEAD)
-    require_files([head], owner=owner)
-    tower = config.get("tower", "")
-    folder = read_tower_folder((spec.checkpoint / tower).resolve(), owner=owner)
+    head = locate(spec.checkpoint, config.get("head", HEAD), spec.weights, owner=owner)
+    require_files([head.path], owner=owner)
+    tower = (spec.checkpoint / config.get("tower", "")).resolve()
+    folder = read_tower_folder(tower, owner=owner, weights=spec.weights)
     recipe = clip_recipe(folder)
     # The tower's hash stands for its files; the config of the head adds only their place.
-    parts = [folder.sha256, combined_hash(spec.checkpoint, [head])]
-    info = RewardInfo(
-        name=spec.name,
-        kind=spec.kind,
-        checkpoint_sha256=_hash_of(parts),
-        preprocess=recipe.identity,
-        gold=spec.gold,
-    )
-    return AestheticReward(info, folder, recipe, device, head)
+    head_sha256 = hashlib.sha256(checked_sha256(spec.checkpoint, head).encode()).hexdigest()
+    both = hashlib.sha256((folder.sha256 + head_sha256).encode()).hexdigest()
+    info = replace(info_of(spec, folder, recipe), checkpoint_sha256=both)
+    return AestheticReward(info, folder, recipe, device, head.path)
 
 
 def read_head(file: Path) -> list[Layer]:
@@ -134,9 +140,3 @@ def fold(layers: Sequence[Layer]) -> Layer:
         weight = next_weight.double() @ weight
         bias = next_weight.double() @ bias + next_bias.double()
     return weight.float(), bias.float()
-
-
-def _hash_of(parts: Sequence[str]) -> str:
-    import hashlib
-
-    return hashlib.sha256("".join(parts).encode()).hexdigest()

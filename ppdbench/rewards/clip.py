@@ -5,8 +5,8 @@ The paper's is open_clip ViT-H-14, laion2b_s32b_b79k; `shapes` has a small one o
 
 from __future__ import annotations
 
-from ppdbench.protocols import RewardInfo, RewardSpec
-from ppdbench.rewards.embedding_reward import CosineReward
+from ppdbench.protocols import RewardSpec
+from ppdbench.rewards.embedding_reward import CosineReward, info_of
 from ppdbench.rewards.folder import TowerFolder, read_tower_folder
 from ppdbench.rewards.open_clip_tower import image_size
 from ppdbench.rewards.preprocess import OPENAI_MEAN, OPENAI_STD, ClipRecipe
@@ -19,16 +19,10 @@ def load(spec: RewardSpec, device: str) -> CosineReward:
         MissingPrerequisite: files are missing; all are listed.
         PpdbenchError: config.json is unusable, or a file is not the manifest's.
     """
-    folder = read_tower_folder(spec.checkpoint, owner=f"reward {spec.name!r}")
+    owner = f"reward {spec.name!r}"
+    folder = read_tower_folder(spec.checkpoint, owner=owner, weights=spec.weights)
     recipe = clip_recipe(folder)
-    info = RewardInfo(
-        name=spec.name,
-        kind=spec.kind,
-        checkpoint_sha256=folder.sha256,
-        preprocess=recipe.identity,
-        gold=spec.gold,
-    )
-    return CosineReward(info, folder, recipe, device)
+    return CosineReward(info_of(spec, folder, recipe), folder, recipe, device)
 
 
 def clip_recipe(folder: TowerFolder) -> ClipRecipe:

@@ -1,21 +1,25 @@
-"""What CLIP, aesthetic and HPS scores have in common: a function of one image embedding.
+"""What CLIP, aesthetic, HPS and PickScore have in common: a function of one image embedding.
 
 Loading is lazy: naming a reward reads its config and hashes its files, and the model is built at
-the first score. Elsewhere: what several rewards share (`engine`), the three functions (`clip`,
-`hps`, `aesthetic`).
+the first score. Elsewhere: what several rewards share (`engine`), the functions (`clip`, `hps`,
+`aesthetic`, `pickscore`).
 """
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, ClassVar, Self
 
-from ppdbench.protocols import RewardInfo
+from ppdbench.protocols import RewardInfo, RewardSpec
 from ppdbench.rewards.folder import TowerFolder
-from ppdbench.rewards.open_clip_tower import OpenClipTower, load_tower
+from ppdbench.rewards.identity import libraries
+from ppdbench.rewards.open_clip_tower import OpenClipTower, Precision, load_tower
 from ppdbench.rewards.preprocess import Recipe, to_rgb
+from ppdbench.runs.fingerprint import fingerprint
 
 if TYPE_CHECKING:
     import numpy as np
@@ -31,16 +35,46 @@ BATCH_SIZE = 64
 class EmbeddingReward(ABC):
     """A reward computed from a tower's normalised image embedding; fulfils `protocols.Reward`."""
 
+    needs_caption: ClassVar[bool] = True
+
     def __init__(self, info: RewardInfo, folder: TowerFolder, recipe: Recipe, device: str) -> None:
         self.info = info
         self.folder = folder
         self.recipe = recipe
         self.device = device
+        self.precision: Precision = "fp32"
 
     @cached_property
     def tower(self) -> OpenClipTower:
         """The tower, loaded on first use and shared with rewards of the same files."""
-        return load_tower(self.folder, self.device)
+        return load_tower(self.folder, self.device, self.precision)
+
+    @cached_property
+    def tower_key(self) -> str:
+        """Names the tower in a store: all that its embeddings depend on but their input."""
+        return fingerprint(
+            {
+                "checkpoint": self.folder.sha256,
+                "architecture": self.folder.architecture,
+                "precision": self.precision,
+                "device": self.device.partition(":")[0],
+                "libraries": libraries(),
+            }
+        )
+
+    @property
+    def view(self) -> str:
+        """Names what is embedded by what; rewards of one view share their embeddings."""
+        return f"{self.tower_key}/{self.recipe.identity}"
+
+    def at(self, precision: Precision) -> Self:
+        """The same reward with its model in another number format."""
+        other = copy.copy(self)
+        for cached in ("tower", "tower_key"):
+            other.__dict__.pop(cached, None)
+        other.precision = precision
+        other.info = replace(self.info, precision=precision)
+        return other
 
     @abstractmethod
     def score_embeddings(self, embeddings: Tensor, captions: Sequence[str]) -> Tensor:
@@ -73,5 +107,20 @@ class CosineReward(EmbeddingReward):
 
     def score_embeddings(self, embeddings: Tensor, captions: Sequence[str]) -> Tensor:
         """Scores, (N,), in [-100, 100]."""
-        texts = self.tower.encode_texts(captions)
-        return 100.0 * (embeddings * texts).sum(dim=-1)
+        return 100.0 * self.cosines(embeddings, captions)
+
+    def cosines(self, embeddings: Tensor, captions: Sequence[str]) -> Tensor:
+        """Cosines, (N,), of normalised image embeddings (N, D) and their captions' embeddings."""
+        return (embeddings * self.tower.encode_texts(captions)).sum(dim=-1)
+
+
+def info_of(spec: RewardSpec, folder: TowerFolder, recipe: Recipe) -> RewardInfo:
+    """Who a reward is that is nothing but a tower and its preprocessing."""
+    return RewardInfo(
+        name=spec.name,
+        kind=spec.kind,
+        checkpoint_sha256=folder.sha256,
+        preprocess=recipe.identity,
+        gold=spec.gold,
+        architecture=folder.architecture,
+    )

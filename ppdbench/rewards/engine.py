@@ -1,27 +1,30 @@
-"""Score many pictures with several rewards, each thing done once.
+"""Score a batch of pictures with several rewards, each thing done once.
 
-A picture is converted once, preprocessed once for each recipe, and embedded once for each pair of
-tower and recipe; captions are embedded once (the tower keeps them). Rewards of other kinds are
-called as they are. Elsewhere: what a reward makes of an embedding (`clip`, `hps`, `aesthetic`),
-which scores a run still lacks (`benchmarks.measure`).
+A picture is preprocessed once for each recipe and embedded once for each view (a tower and a
+recipe); captions are embedded once (the tower keeps them). Rewards of other kinds are called as
+they are. Elsewhere: what a reward makes of an embedding (`clip`, `hps`, `aesthetic`, `pickscore`),
+files and caches (`loader`, `scoring`), which scores a run still lacks (`benchmarks.measure`).
 """
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from functools import cached_property
 from typing import TYPE_CHECKING
 
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Reward
 from ppdbench.rewards.embedding_reward import BATCH_SIZE, EmbeddingReward
-from ppdbench.rewards.preprocess import Recipe, to_rgb
+from ppdbench.rewards.preprocess import to_rgb
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
     from PIL.Image import Image
     from torch import Tensor
+
+Rows = Sequence[int]
+"""Positions in a batch."""
 
 
 def score_images(
@@ -50,27 +53,31 @@ def score_images(
     scores = {name: np.empty(len(images), np.float64) for name in rewards}
     for start in range(0, len(images), batch_size):
         rows = slice(start, min(start + batch_size, len(images)))
-        shared = _Shared(images[rows], captions[rows])
+        batch = Batch(captions[rows], images[rows])
         for name, reward in rewards.items():
-            scores[name][rows] = shared.score(reward)
+            scores[name][rows] = batch.score(reward)
     return scores
 
 
 def score_each(
-    rewards: Mapping[str, Reward], images: Sequence[Image], captions: Sequence[str]
+    rewards: Mapping[str, Reward], batch: Batch, rows: Mapping[str, Rows] | None = None
 ) -> Iterator[tuple[str, NDArray[np.float64] | Exception]]:
     """Score one batch, reward by reward: each one's scores as they come, or what it raised.
 
     A reward that fails costs the others nothing; their shared work is done once all the same.
 
+    Args:
+        rewards: by the name to yield them under.
+        batch: the pictures and captions.
+        rows: a reward's rows, where it is not asked for all of them.
+
     Raises:
         PpdbenchError: a reward says that it cannot work at all; those before it were yielded.
     """
-    shared = _Shared(images, captions)
     for name, reward in rewards.items():
         found: NDArray[np.float64] | Exception
         try:
-            found = shared.score(reward)
+            found = batch.score(reward, rows[name] if rows is not None else None)
         except PpdbenchError:
             raise
         except Exception as error:  # whatever a plug-in raises is its own failure
@@ -78,38 +85,82 @@ def score_each(
         yield name, found
 
 
-class _Shared:
-    """One batch: what its rewards share is kept from the first that needs it."""
+class Batch:
+    """Pictures and captions; what its rewards share is kept from the first that needs it."""
 
-    def __init__(self, images: Sequence[Image], captions: Sequence[str]) -> None:
+    def __init__(
+        self,
+        captions: Sequence[str],
+        images: Sequence[Image | None],
+        *,
+        pixels: Mapping[str, tuple[Rows, Tensor]] | None = None,
+        embeddings: Mapping[str, Mapping[int, Tensor]] | None = None,
+    ) -> None:
+        """See what is at hand.
+
+        Args:
+            captions: one a row.
+            images: one a row; None where no reward needs the picture itself.
+            pixels: recipe identity -> rows and their preprocessed pixels (N, 3, S, S).
+            embeddings: view -> row -> normalised embedding (D,).
+        """
+        self.captions = captions
+        self.fresh: defaultdict[str, dict[int, Tensor]] = defaultdict(dict)
+        """View -> row -> embedding, of those computed here."""
         self._images = images
-        self._captions = captions
-        self._pixels: dict[Recipe, Tensor] = {}
-        self._embeddings: dict[tuple[int, Recipe], Tensor] = {}
+        self._pixels = dict(pixels or {})
+        self._embeddings = {view: dict(rows) for view, rows in (embeddings or {}).items()}
+        self._rgb: dict[int, Image] = {}
 
-    @cached_property
-    def _rgb(self) -> list[Image]:
-        return [to_rgb(image) for image in self._images]
+    def score(self, reward: Reward, rows: Rows | None = None) -> NDArray[np.float64]:
+        """Scores, (N,), of all rows or of those given.
 
-    def score(self, reward: Reward) -> NDArray[np.float64]:
-        """The batch's scores by one reward, shape (N,)."""
+        Raises:
+            ValueError: the reward gives another number of scores.
+        """
         import numpy as np
 
+        if rows is None:
+            rows = range(len(self.captions))
+        captions = [self.captions[row] for row in rows]
         if isinstance(reward, EmbeddingReward):
-            scored = reward.score_embeddings(self._embedded(reward), self._captions)
+            scored = reward.score_embeddings(self._embedded(reward, rows), captions)
             found = scored.cpu().double().numpy()
         else:
-            found = reward.score(self._rgb, self._captions)
+            found = reward.score([self._picture(row) for row in rows], captions)
         values = np.asarray(found, dtype=np.float64)
-        if values.shape != (len(self._images),):
-            raise ValueError(f"scores of shape {values.shape} for {len(self._images)} images")
+        if values.shape != (len(rows),):
+            raise ValueError(f"scores of shape {values.shape} for {len(rows)} images")
         return values
 
-    def _embedded(self, reward: EmbeddingReward) -> Tensor:
-        recipe, tower = reward.recipe, reward.tower
-        key = (id(tower), recipe)  # towers of the same files are the same object
-        if key not in self._embeddings:
-            if recipe not in self._pixels:
-                self._pixels[recipe] = recipe(self._rgb)
-            self._embeddings[key] = tower.encode_images(self._pixels[recipe])
-        return self._embeddings[key]
+    def _embedded(self, reward: EmbeddingReward, rows: Rows) -> Tensor:
+        import torch
+
+        have = self._embeddings.setdefault(reward.view, {})
+        lacking = [row for row in rows if row not in have]
+        if lacking:
+            vectors = reward.tower.encode_images(self._prepared(reward, lacking))
+            new = dict(zip(lacking, vectors, strict=True))
+            have.update(new)
+            self.fresh[reward.view].update(new)
+        return torch.stack([have[row].to(reward.device) for row in rows])
+
+    def _prepared(self, reward: EmbeddingReward, rows: Rows) -> Tensor:
+        """Pixels of rows, kept for the next reward of the same recipe."""
+        recipe = reward.recipe
+        ready, pixels = self._pixels.get(recipe.identity, ((), None))
+        if pixels is None or not set(rows) <= set(ready):
+            ready, pixels = rows, recipe([self._picture(row) for row in rows])
+            self._pixels[recipe.identity] = (ready, pixels)
+        if list(ready) == list(rows):
+            return pixels
+        place = {row: at for at, row in enumerate(ready)}
+        return pixels[[place[row] for row in rows]]
+
+    def _picture(self, row: int) -> Image:
+        if row not in self._rgb:
+            image = self._images[row]
+            if image is None:
+                raise ValueError(f"the picture of row {row} was not kept")
+            self._rgb[row] = to_rgb(image)
+        return self._rgb[row]

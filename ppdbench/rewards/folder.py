@@ -4,7 +4,8 @@ Nothing here loads weights or imports torch, so a run can name its scorers befor
 
 config.json is open_clip's (`{"model_cfg": ..., "preprocess_cfg": {"mean", "std"}}` or the bare
 model config) or names a registered architecture: `{"arch": "ViT-H-14", "weights": "FILE"}`.
-Paths in it are relative to the folder. Elsewhere: building the model (`open_clip_tower`).
+Paths in it are relative to the folder; weights that others published are listed by repo, name and
+hash instead (`weights`). Elsewhere: building the model (`open_clip_tower`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
+from ppdbench.rewards.file_hash import file_sha256
+from ppdbench.rewards.weights import Found, find, published_files
 
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
@@ -36,23 +39,41 @@ class TowerFolder:
     preprocess_cfg: Mapping[str, Any]
     merges: Path | None
     """The tokenizer's own merges; None is CLIP's."""
+    published_sha256: str | None = None
+    """What published weights must hash to, where it is known."""
+
+    @property
+    def architecture(self) -> str:
+        """The registered name that the checkpoint's hash does not cover; else empty."""
+        return (self.arch or "") if self._by_name else ""
+
+    @property
+    def _by_name(self) -> bool:
+        return self.arch is not None and not self.model_cfg and self.merges is None
 
     @cached_property
     def sha256(self) -> str:
         """Hash over all that decides a score: config, weights, merges; checked with the manifest.
 
+        A model that is known by its architecture's name alone has its weights' own hash, which
+        anyone can compare with the published one.
+
         Raises:
-            PpdbenchError: a file is not the one that the folder's manifest.json lists.
+            PpdbenchError: a file is not the one that the folder's manifest.json or the publisher
+                lists.
         """
+        if self._by_name:
+            return checked_sha256(self.path, Found(self.weights, self.published_sha256))
         return combined_hash(self.path, [self.path / CONFIG, self.weights, self.merges])
 
 
-def read_tower_folder(path: Path, *, owner: str) -> TowerFolder:
+def read_tower_folder(path: Path, *, owner: str, weights: Path | None = None) -> TowerFolder:
     """Read a folder's config and see that its files are there.
 
     Args:
         path: the folder.
         owner: whom the files belong to, for the error ("reward 'clip'").
+        weights: where the user says that published weights lie.
 
     Raises:
         MissingPrerequisite: the folder, its config or a file that the config names is missing; all
@@ -69,10 +90,53 @@ def read_tower_folder(path: Path, *, owner: str) -> TowerFolder:
             fix="it needs embed_dim, vision_cfg and text_cfg, or arch and weights",
         )
     bpe = (text_cfg.get("tokenizer_kwargs") or {}).get("bpe_path")
-    weights = path / config.get("weights", WEIGHTS)
     merges = path / bpe if bpe else None
-    require_files([weights, *([merges] if merges else [])], owner=owner)
-    return TowerFolder(path, weights, arch, model_cfg, config.get("preprocess_cfg", {}), merges)
+    found = locate(path, config.get("weights", WEIGHTS), weights, owner=owner)
+    require_files([found.path, *([merges] if merges else [])], owner=owner)
+    return TowerFolder(
+        path=path,
+        weights=found.path,
+        arch=arch,
+        model_cfg=model_cfg,
+        preprocess_cfg=config.get("preprocess_cfg", {}),
+        merges=merges,
+        published_sha256=found.sha256,
+    )
+
+
+def locate(folder: Path, entry: object, given: Path | None, *, owner: str) -> Found:
+    """The file that a config names: by its path in the folder, or as one that others published.
+
+    Raises:
+        MissingPrerequisite: published weights are not on this machine.
+        PpdbenchError: the entry cannot be understood.
+    """
+    if isinstance(entry, str):
+        return Found(folder / entry, None)
+    return find(published_files(entry, where=folder / CONFIG), given, owner=owner)
+
+
+def checked_sha256(folder: Path, file: Found) -> str:
+    """A file's sha256, held against its publisher's and the folder's manifest.json.
+
+    Raises:
+        PpdbenchError: it is another.
+    """
+    digest = file_sha256(file.path)
+    if file.sha256 not in (None, digest):
+        raise PpdbenchError(
+            f"{file.path} is not the published file: its sha256 is {digest}, "
+            f"the published one's {file.sha256}",
+            fix="download it again; weights of your own go into a folder with a config.json: "
+            "--reward NAME=FOLDER",
+        )
+    expected = _manifest_hashes(folder).get(file.path.name) if file.path.parent == folder else None
+    if expected not in (None, digest):
+        raise PpdbenchError(
+            f"{file.path} is damaged: sha256 {digest[:12]}, its manifest says {expected[:12]}",
+            fix="copy or download the file again, or reinstall ppdbench",
+        )
+    return digest
 
 
 def read_config(path: Path, *, owner: str) -> dict[str, Any]:
@@ -113,20 +177,10 @@ def combined_hash(folder: Path, files: Sequence[Path | None]) -> str:
     Raises:
         PpdbenchError: a file's hash is not what the folder's manifest says.
     """
-    listed = _manifest_hashes(folder)
     total = hashlib.sha256()
     for file in files:
-        if file is None:
-            continue
-        with file.open("rb") as stream:
-            digest = hashlib.file_digest(stream, "sha256").hexdigest()
-        expected = listed.get(file.name) if file.parent == folder else None
-        if expected not in (None, digest):
-            raise PpdbenchError(
-                f"{file} is damaged: sha256 {digest[:12]}, its manifest says {expected[:12]}",
-                fix="copy or download the file again, or reinstall ppdbench",
-            )
-        total.update(digest.encode())
+        if file is not None:
+            total.update(checked_sha256(folder, Found(file, None)).encode())
     return total.hexdigest()
 
 

@@ -7,9 +7,9 @@ open_clip. `preprocess_cfg` in config.json must say `antialias`: scores depend o
 from __future__ import annotations
 
 from ppdbench.errors import PpdbenchError
-from ppdbench.protocols import RewardInfo, RewardSpec
+from ppdbench.protocols import RewardSpec
 from ppdbench.rewards.clip import clip_recipe
-from ppdbench.rewards.embedding_reward import CosineReward
+from ppdbench.rewards.embedding_reward import CosineReward, info_of
 from ppdbench.rewards.folder import CONFIG, read_tower_folder
 from ppdbench.rewards.preprocess import HpsRecipe
 
@@ -22,7 +22,8 @@ def load(spec: RewardSpec, device: str) -> CosineReward:
         PpdbenchError: config.json is unusable or does not say `antialias`, or a file is not the
             manifest's.
     """
-    folder = read_tower_folder(spec.checkpoint, owner=f"reward {spec.name!r}")
+    owner = f"reward {spec.name!r}"
+    folder = read_tower_folder(spec.checkpoint, owner=owner, weights=spec.weights)
     antialias = folder.preprocess_cfg.get("antialias")
     if not isinstance(antialias, bool):
         raise PpdbenchError(
@@ -31,11 +32,4 @@ def load(spec: RewardSpec, device: str) -> CosineReward:
         )
     base = clip_recipe(folder)
     recipe = HpsRecipe(base.size, antialias, base.mean, base.std)
-    info = RewardInfo(
-        name=spec.name,
-        kind=spec.kind,
-        checkpoint_sha256=folder.sha256,
-        preprocess=recipe.identity,
-        gold=spec.gold,
-    )
-    return CosineReward(info, folder, recipe, device)
+    return CosineReward(info_of(spec, folder, recipe), folder, recipe, device)

@@ -1,52 +1,70 @@
-"""An open_clip model from local files: normalised image and text embeddings, in fp32.
+"""An open_clip model from local files: normalised image and text embeddings.
 
 Towers whose files are the same are one object, so rewards that share a checkpoint share its
-forward pass; text embeddings are kept by token ids. Nothing is ever downloaded.
+forward pass; text embeddings are kept by token ids. Nothing is ever downloaded. Arithmetic is fp32
+without TF32; bf16 halves memory and time on a GPU and moves scores, by how much a run measures.
 
-Elsewhere: files and config (`folder`), pixels (`preprocess`), what is made of embeddings
-(`clip`, `hps`, `aesthetic`).
+Elsewhere: files and config (`folder`), reading them (`checkpoint`), pixels (`preprocess`), what is
+made of embeddings (`clip`, `hps`, `aesthetic`, `pickscore`).
 """
 
 from __future__ import annotations
 
 import copy
-import pickle
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, get_args
 from weakref import WeakValueDictionary
 
-from ppdbench.errors import MissingPrerequisite, PpdbenchError
+from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError, one_line
+from ppdbench.rewards.checkpoint import read_weights
 from ppdbench.rewards.folder import TowerFolder
+from ppdbench.rewards.hf_clip import is_hf_clip, to_open_clip
+from ppdbench.rewards.store import Store, key_of
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+Precision = Literal["fp32", "bf16"]
+PRECISIONS: tuple[Precision, ...] = get_args(Precision)
+
 TEXT_CACHE = 65_536
 """Text embeddings kept a tower; 256 MB at 1,024 dimensions."""
 
-_loaded: WeakValueDictionary[tuple[str, str], OpenClipTower] = WeakValueDictionary()
+Tokens = tuple[int, ...]
+
+_loaded: WeakValueDictionary[tuple[str, str, str, str], OpenClipTower] = WeakValueDictionary()
 
 
 class OpenClipTower:
-    """The two encoders of one checkpoint, frozen, fp32, on one device."""
+    """The two encoders of one checkpoint, frozen, on one device; embeddings are fp32."""
 
-    def __init__(self, model: nn.Module, tokenizer: Any, device: str) -> None:
+    def __init__(
+        self, model: nn.Module, tokenizer: Any, device: str, precision: Precision = "fp32"
+    ) -> None:
         self.model = model.eval().requires_grad_(False).to(device)
         self.tokenizer = tokenizer
         self.device = device
-        self._texts: dict[tuple[int, ...], Tensor] = {}
+        self.precision = precision
+        self._texts: dict[Tokens, Tensor] = {}
+
+    @property
+    def logit_scale(self) -> float:
+        """Exp of the model's learnt logit scale."""
+        return float(self.model.logit_scale.exp())  # type: ignore[operator]
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """L2-normalised embeddings, (N, D) float32, of preprocessed pixels (N, 3, S, S)."""
         import torch
 
-        with torch.inference_mode(), _full_precision():
-            features: Tensor = self.model.encode_image(  # type: ignore[operator]
-                pixels.to(self.device), normalize=True
+        numbers = torch.bfloat16 if self.precision == "bf16" else torch.float32
+        with self._inference():
+            return _normalised(
+                self.model.encode_image(  # type: ignore[operator]
+                    pixels.to(self.device, numbers, non_blocking=True)
+                )
             )
-            return features
 
     def encode_texts(self, captions: Sequence[str]) -> Tensor:
         """L2-normalised embeddings, (N, D) float32; long captions are cut at the context length.
@@ -55,36 +73,89 @@ class OpenClipTower:
         """
         import torch
 
-        rows = self.tokenizer(list(captions))
-        keys = [tuple(row) for row in rows.tolist()]
-        new = {key: i for i, key in enumerate(keys) if key not in self._texts}
-        if new:
-            if len(self._texts) + len(new) > TEXT_CACHE:
-                self._texts.clear()
-                new = {key: i for i, key in enumerate(keys)}
-            with torch.inference_mode(), _full_precision():
-                embeddings = self.model.encode_text(  # type: ignore[operator]
-                    rows[list(new.values())].to(self.device), normalize=True
-                )
-            self._texts.update(zip(new, embeddings, strict=True))
+        keys = self._tokens(captions)
+        self._encode([key for key in dict.fromkeys(keys) if key not in self._texts], keys)
         return torch.stack([self._texts[key] for key in keys])
 
+    def recall_texts(self, captions: Sequence[str], store: Store, tower_key: str) -> None:
+        """Bring captions' embeddings into memory: from the store, else encoded and kept there.
 
-def load_tower(folder: TowerFolder, device: str) -> OpenClipTower:
+        Args:
+            captions: what `encode_texts` will be asked for.
+            store: embeddings of earlier processes.
+            tower_key: names this tower in the store.
+        """
+        import numpy as np
+        import torch
+
+        tokens = self._tokens(captions)
+        new = [key for key in dict.fromkeys(tokens) if key not in self._texts]
+        names = {key: key_of(tower_key, *map(str, key)) for key in new}
+        found = store.get("text", names.values())
+        for key in new:
+            if (kept := found.get(names[key])) is not None:
+                vector = torch.from_numpy(np.frombuffer(kept, "<f4").copy())
+                self._texts[key] = vector.to(self.device)
+        missing = [key for key in new if key not in self._texts]
+        self._encode(missing, tokens)
+        store.put(
+            "text",
+            {names[k]: self._texts[k].cpu().numpy().astype("<f4").tobytes() for k in missing},
+        )
+
+    def _tokens(self, captions: Sequence[str]) -> list[Tokens]:
+        return [tuple(row) for row in self.tokenizer(list(captions)).tolist()]
+
+    def _encode(self, new: Sequence[Tokens], wanted: Sequence[Tokens]) -> None:
+        """Encode new token rows; a full memory is emptied of all that is not wanted now."""
+        import torch
+
+        if not new:
+            return
+        if len(self._texts) + len(new) > TEXT_CACHE:
+            kept = set(wanted)
+            self._texts = {key: text for key, text in self._texts.items() if key in kept}
+        with self._inference():
+            rows = torch.tensor(new, device=self.device)
+            embeddings = _normalised(self.model.encode_text(rows))  # type: ignore[operator]
+        self._texts.update(zip(new, embeddings, strict=True))
+
+    @contextmanager
+    def _inference(self) -> Iterator[None]:
+        import torch
+
+        try:
+            with torch.inference_mode(), _full_precision():
+                yield
+        except torch.OutOfMemoryError as error:
+            raise PpdbenchError(
+                f"{self.device} has too little memory: {one_line(error, 160)}",
+                fix="take fewer pictures at once with --batch-size, or --precision bf16",
+            ) from error
+
+
+def load_tower(folder: TowerFolder, device: str, precision: Precision = "fp32") -> OpenClipTower:
     """Load a folder's model, or return the one already loaded from the same files.
 
     Raises:
+        UsageError: no such precision.
         MissingPrerequisite: the architecture is unknown to open_clip, or torch and torchvision
             do not fit together.
         PpdbenchError: the weights cannot be read, or are another model's.
     """
-    key = (folder.sha256, device)
+    if precision not in PRECISIONS:
+        raise UsageError(
+            f"no precision is called {precision!r}", fix=f"use {' or '.join(PRECISIONS)}"
+        )
+    key = (folder.sha256, folder.architecture, device, precision)
     tower = _loaded.get(key)
     if tower is None:
         config = _model_config(folder)
-        model = build_model(config)
-        _load_weights(model, folder.weights)
-        tower = OpenClipTower(model, _tokenizer(folder, config), device)
+        model = build_model(config, empty=True, precision=precision)
+        _load_weights(model, folder.weights, device)
+        if precision == "bf16":
+            _to_bf16(model)
+        tower = OpenClipTower(model, _tokenizer(folder, config), device, precision)
         _loaded[key] = tower
     return tower
 
@@ -96,15 +167,27 @@ def image_size(folder: TowerFolder) -> int:
     return int(size[0] if isinstance(size, list | tuple) else size)
 
 
-def build_model(config: dict[str, Any]) -> nn.Module:
-    """An open_clip model of a config, weights random; the caller's random state is left alone."""
+def build_model(
+    config: dict[str, Any], *, empty: bool = False, precision: Precision = "fp32"
+) -> nn.Module:
+    """An open_clip model of a config; the caller's random state is left alone.
+
+    Args:
+        config: open_clip's model config.
+        empty: without weights, which take no memory until they are loaded; else random.
+        precision: of the arithmetic it is built for; its weights are fp32 all the same.
+    """
     import torch
+    from accelerate import init_empty_weights
 
     open_clip = import_open_clip()
     config = copy.deepcopy(config)
     (config.get("text_cfg") or {}).pop("tokenizer_kwargs", None)
     kind = open_clip.CustomTextCLIP if config.pop("custom_text", False) else open_clip.CLIP
-    with torch.random.fork_rng(devices=[]):
+    if precision == "bf16":  # its norms then compute in fp32
+        config["cast_dtype"] = torch.bfloat16
+    hollow = init_empty_weights(include_buffers=False) if empty else nullcontext()
+    with torch.random.fork_rng(devices=[]), hollow:
         model: nn.Module = kind(**config)
     return model
 
@@ -161,52 +244,46 @@ def _tokenizer(folder: TowerFolder, config: dict[str, Any]) -> Any:
     )
 
 
-def _load_weights(model: nn.Module, file: Path) -> None:
-    """Load safetensors, or a torch file with `weights_only`; fp16 is widened to fp32."""
-    state = read_weights(file)
-    # Published checkpoints keep buffers that newer models build themselves.
-    for name in ("text.transformer.embeddings.position_ids", "attn_mask"):
-        if name not in model.state_dict():
-            state.pop(name, None)
+def _load_weights(model: nn.Module, file: Path, device: str) -> None:
+    """Load a checkpoint in open_clip's names or transformers'; fp16 is widened to fp32."""
+    import torch
+
+    state: Mapping[str, Tensor] = read_weights(file)
     try:
-        model.load_state_dict(state)
-    except RuntimeError as error:
+        if is_hf_clip(state):
+            state = to_open_clip(state)
+        known = model.state_dict()
+        # Published checkpoints keep buffers that newer models build themselves.
+        old = {"text.transformer.embeddings.position_ids", "attn_mask"} - known.keys()
+        model.load_state_dict(
+            # A copy, on its device: the file may change under a mapped tensor.
+            {
+                name: tensor.to(device, torch.float32, copy=True)
+                for name, tensor in state.items()
+                if name not in old
+            },
+            assign=True,
+        )
+    except (RuntimeError, KeyError) as error:
         lines = [line.strip() for line in str(error).splitlines()]
         raise PpdbenchError(
-            f"{file} holds another model's weights: {' '.join(lines[1:3])[:300]}",
+            f"{file} holds another model's weights: {' '.join(lines[1:3] or lines)[:300]}",
             fix="make config.json and the weights belong together",
         ) from error
 
 
-def read_weights(file: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file, or of a torch file read with `weights_only`, on the CPU.
-
-    Raises:
-        PpdbenchError: the file is truncated, or holds more than tensors.
-    """
-    import safetensors
-    import safetensors.torch
+def _to_bf16(model: nn.Module) -> None:
+    """Weights of matrix products and convolutions to bf16; norms stay fp32."""
     import torch
+    from open_clip.model import convert_weights_to_lp
 
-    try:
-        if file.suffix == ".safetensors":
-            return dict(safetensors.torch.load_file(file))
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except (
-        safetensors.SafetensorError,
-        pickle.UnpicklingError,
-        RuntimeError,
-        EOFError,
-        OSError,
-        ValueError,
-    ) as error:
-        reason = str(error).strip().partition("\n")[0]
-        raise PpdbenchError(
-            f"the weights {file} cannot be read: {reason[:200]}",
-            fix="the file is cut short or no checkpoint: copy or download it again",
-        ) from error
-    state = loaded.get("state_dict", loaded) if isinstance(loaded, dict) else {}
-    return {name.removeprefix("module."): value for name, value in state.items()}
+    convert_weights_to_lp(model, dtype=torch.bfloat16)
+
+
+def _normalised(features: Tensor) -> Tensor:
+    from torch.nn import functional
+
+    return functional.normalize(features.float(), dim=-1)
 
 
 @contextmanager

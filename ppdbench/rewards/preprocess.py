@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -45,16 +45,22 @@ def to_rgb(image: Image) -> Image:
 
 @dataclass(frozen=True, slots=True)
 class ClipRecipe:
-    """CLIP's: shortest side to `size` (PIL bicubic, 8 bit), centre crop, scale, normalise."""
+    """CLIP's: shortest side to `size` (PIL bicubic, 8 bit), centre crop, scale, normalise.
+
+    `crop` is where half a pixel goes when an odd number of them is cut off: to the even side as
+    torchvision rounds (open_clip), or down as transformers' CLIP processor does (PickScore).
+    """
 
     size: int
     mean: Channels = OPENAI_MEAN
     std: Channels = OPENAI_STD
+    crop: Literal["round", "floor"] = "round"
 
     @property
     def identity(self) -> str:
         """As recorded with a score."""
-        crop = f"rgb>shortest{self.size}-pil-bicubic>centre-crop"
+        how = "" if self.crop == "round" else f"-{self.crop}"
+        crop = f"rgb>shortest{self.size}-pil-bicubic>centre-crop{how}"
         return f"clip:{crop}>{_normalise_identity(self.mean, self.std)}"
 
     def __call__(self, images: Sequence[Image]) -> Tensor:
@@ -74,8 +80,12 @@ class ClipRecipe:
             width = self.size if width == short else int(self.size * width / short)
             height = self.size if height == short else int(self.size * height / short)
             image = image.resize((width, height), PilImage.Resampling.BICUBIC)
-        left, top = round((width - self.size) / 2), round((height - self.size) / 2)
+        left, top = self._corner(width), self._corner(height)
         return image.crop((left, top, left + self.size, top + self.size))
+
+    def _corner(self, side: int) -> int:
+        cut = side - self.size
+        return round(cut / 2) if self.crop == "round" else cut // 2
 
 
 @dataclass(frozen=True, slots=True)

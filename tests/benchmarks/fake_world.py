@@ -123,23 +123,30 @@ class ToyTower:
 TOWER = ToyTower()
 
 
-def toy_recipe(images: Sequence[Image]) -> Any:
-    import torch
+class ToyRecipe:
+    identity = "as it is"
 
-    return torch.tensor(np.stack([np.asarray(image, dtype=np.float64) for image in images]))
+    def __call__(self, images: Sequence[Image]) -> Any:
+        import torch
+
+        return torch.tensor(np.stack([np.asarray(image, dtype=np.float64) for image in images]))
 
 
 class TowerReward(EmbeddingReward):
     """`ToyReward` by way of a tower that all rewards share."""
 
     def __init__(self, spec: RewardSpec) -> None:
-        folder, recipe = cast(TowerFolder, None), cast(Recipe, toy_recipe)
+        folder, recipe = cast(TowerFolder, None), cast(Recipe, ToyRecipe())
         super().__init__(ToyReward(spec).info, folder, recipe, "cpu")
         self._channel = CHANNELS[spec.kind]
 
     @property
     def tower(self) -> Any:
         return TOWER
+
+    @property
+    def view(self) -> str:
+        return "toy"
 
     def score_embeddings(self, embeddings: Any, captions: Sequence[str]) -> Any:
         assert len(embeddings) == len(captions)

@@ -21,7 +21,7 @@ from safetensors.torch import load_file
 
 from ppdbench.protocols import Reward, RewardInfo, RewardSpec
 from ppdbench.rewards import aesthetic, clip, embedding_reward, hps
-from ppdbench.rewards.engine import score_each, score_images
+from ppdbench.rewards.engine import Batch, score_each, score_images
 from ppdbench.rewards.open_clip_tower import OpenClipTower
 from ppdbench.rewards.preprocess import ClipRecipe, HpsRecipe
 
@@ -178,7 +178,7 @@ def test_each_reward_is_tried_by_itself(
         raise RuntimeError("cannot see")
 
     monkeypatch.setattr(type(rewards["clip"]), "score_embeddings", blind)
-    found = dict(score_each(rewards, images, captions))
+    found = dict(score_each(rewards, Batch(captions, images)))
     assert str(found["short"]) == "scores of shape (1,) for 7 images"
     assert str(found["clip"]) == "cannot see"
     assert not isinstance(found["aesthetic"], Exception)

@@ -13,6 +13,7 @@ from PIL import Image
 
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.runs.atomic import remove_leftovers, write_atomic, write_json
+from ppdbench.runs.cache_folder import cache_folder
 from ppdbench.runs.environment import environment
 from ppdbench.runs.fingerprint import differences, fingerprint
 from ppdbench.runs.images import ImageStore
@@ -106,3 +107,13 @@ def test_the_environment_names_no_one(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found["cpu_count"] == os.cpu_count()
     for private in ("someone", str(Path.home()), str(Path.cwd()), os.uname().nodename):
         assert private not in text
+
+
+def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PPDBENCH_CACHE", "given")
+    assert cache_folder() == Path("given")
+    monkeypatch.delenv("PPDBENCH_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", "xdg")
+    assert cache_folder() == Path("xdg/ppdbench")
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    assert cache_folder() == Path.home() / ".cache" / "ppdbench"

@@ -13,7 +13,7 @@ from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import Suite
 from ppdbench.suites import shapes
 from ppdbench.suites.shapes import pairs, people, renderer
-from ppdbench.suites.shapes.suite import ShapesSuite, cache_folder
+from ppdbench.suites.shapes.suite import ShapesSuite
 
 WORLD = "f94632ea0061803bd2acbf414ef1bbfa93b0eaca023be3f18a3325298884b2cb"
 """A change of this value is a new version of the suite, and every row is measured again."""
@@ -149,13 +149,3 @@ def test_pairs_are_made_once_in_the_users_cache(
 def test_the_test_split_has_no_pairs() -> None:
     with pytest.raises(MissingPrerequisite, match="test split of shapes has no pairs"):
         ShapesSuite().pairs("test")
-
-
-def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PPDBENCH_CACHE", "given")
-    assert cache_folder() == Path("given")
-    monkeypatch.delenv("PPDBENCH_CACHE")
-    monkeypatch.setenv("XDG_CACHE_HOME", "xdg")
-    assert cache_folder() == Path("xdg/ppdbench")
-    monkeypatch.delenv("XDG_CACHE_HOME")
-    assert cache_folder() == Path.home() / ".cache" / "ppdbench"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -19,6 +18,7 @@ from ppdbench.protocols import (
     SamplingSpec,
     Split,
 )
+from ppdbench.runs.cache_folder import cache_folder
 from ppdbench.suites.shapes.captions import captions
 
 VERSION = "1"
@@ -160,11 +160,3 @@ class ShapesSuite:
 def suite() -> ShapesSuite:
     """Entry point `ppdbench.suites: shapes`."""
     return ShapesSuite()
-
-
-def cache_folder() -> Path:
-    """`$PPDBENCH_CACHE`, else `ppdbench` in the platform's user cache."""
-    if given := os.environ.get("PPDBENCH_CACHE"):
-        return Path(given)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base) / "ppdbench"

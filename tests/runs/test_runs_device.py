@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-from ppdbench.benchmarks import device
 from ppdbench.errors import MissingPrerequisite, UsageError
+from ppdbench.runs import device
 
 
 def test_without_a_driver_torch_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,273 @@
+"""From files to what a reward needs: read, decode and preprocess, once, in worker processes.
+
+What the store knows already is looked up by the worker, so a picture that was scored before is
+read and hashed but not decoded. Elsewhere: the recipes (`preprocess`), the store's file (`store`),
+who asks (`scoring`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ppdbench.data.images import read_image
+from ppdbench.errors import PpdbenchError, one_line
+from ppdbench.rewards.preprocess import Recipe, to_rgb
+from ppdbench.rewards.store import Store, key_of
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+    from torch import Tensor
+
+Vector = bytes
+"""An embedding as little-endian float32."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wanted:
+    """One reward's share in a picture's preparation."""
+
+    reward: str
+    identity: str
+    """`ScoreIdentity.id`."""
+    needs_caption: bool
+    view: str | None = None
+    """Names its embeddings; None for a reward that takes pictures as they are."""
+    recipe: Recipe | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One picture to score: a file or a picture, and its caption if there is one."""
+
+    index: int
+    image: Path | Image
+    caption: str | None
+
+
+@dataclass(slots=True)
+class Prepared:
+    """A batch of sources as a worker hands it over; all lists are in the sources' order."""
+
+    sources: list[Source]
+    file_keys: list[bytes | None]
+    """Where the store is to keep a file's pixel hash; None where it does."""
+    pixel_hashes: list[str | None]
+    errors: list[str | None]
+    """Why a picture cannot be scored at all."""
+    scores: list[dict[str, float]]
+    """Reward -> score that the store knew."""
+    embeddings: dict[str, dict[int, Vector]] = field(default_factory=dict)
+    """View -> row -> embedding that the store knew."""
+    pixels: dict[str, tuple[list[int], Tensor]] = field(default_factory=dict)
+    """Recipe identity -> rows and their pixels."""
+    images: list[Image | None] = field(default_factory=list)
+
+    def pin_memory(self) -> Prepared:
+        """Move pixels to memory that a GPU copies from quickly; called by torch's loader."""
+        self.pixels = {name: (rows, px.pin_memory()) for name, (rows, px) in self.pixels.items()}
+        return self
+
+
+def prepare(
+    sources: Sequence[Source],
+    wanted: Sequence[Wanted],
+    store: Store | None,
+    *,
+    batch_size: int,
+    workers: int,
+    pin: bool = False,
+) -> Iterator[Prepared]:
+    """Yield the sources batch by batch, in order, each prepared for what is wanted of it.
+
+    Args:
+        sources: what to score.
+        wanted: the rewards' shares.
+        store: what is known from before; None knows nothing.
+        batch_size: sources a batch.
+        workers: processes that prepare ahead; 0 prepares here.
+        pin: prepare for copying to a GPU.
+    """
+    from torch.utils.data import DataLoader
+
+    jobs = _Jobs(sources, wanted, Store(store.path) if store else None, batch_size)
+    workers = min(workers, len(jobs))
+    # One batch is one job: what crosses to this process is a few large tensors, not many small.
+    yield from DataLoader(
+        jobs,  # type: ignore[arg-type]  # anything with a length and items will do
+        batch_size=None,
+        num_workers=workers,
+        pin_memory=pin,
+        prefetch_factor=2 if workers else None,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Jobs:
+    """The batches as torch's loader asks for them, by number."""
+
+    sources: Sequence[Source]
+    wanted: Sequence[Wanted]
+    store: Store | None
+    batch_size: int
+
+    def __len__(self) -> int:
+        return -(-len(self.sources) // self.batch_size)
+
+    def __getitem__(self, number: int) -> Prepared:
+        start = number * self.batch_size
+        return prepare_batch(self.sources[start : start + self.batch_size], self.wanted, self.store)
+
+
+def prepare_batch(
+    sources: Sequence[Source], wanted: Sequence[Wanted], store: Store | None
+) -> Prepared:
+    """Prepare a batch; a picture that cannot be read has its error and costs no other anything."""
+    import torch
+
+    batch = Prepared(list(sources), [], [], [], [])
+    pixels: defaultdict[str, list[tuple[int, Tensor]]] = defaultdict(list)
+    for row, source in enumerate(sources):
+        one = _One(source, store)
+        try:
+            one.look_up(wanted)
+            needs = one.needs(wanted)
+            for recipe in {w.recipe.identity: w.recipe for w in needs if w.recipe}.values():
+                pixels[recipe.identity].append((row, recipe([one.rgb()])[0]))
+            image = one.rgb() if any(w.recipe is None for w in needs) else None
+            error = None
+        except PpdbenchError as cause:
+            image, error = None, cause.cause
+        except Exception as cause:  # a decoder may raise anything at foreign bytes
+            image, error = None, f"{type(cause).__name__}: {one_line(cause)}"
+        batch.file_keys.append(one.file_key)
+        batch.pixel_hashes.append(one.pixel_hash)
+        batch.errors.append(error)
+        batch.scores.append(one.scores)
+        batch.images.append(image)
+        for view, vector in one.embeddings.items():
+            batch.embeddings.setdefault(view, {})[row] = vector
+    batch.pixels = {
+        name: ([row for row, _ in rows], torch.stack([one for _, one in rows]))
+        for name, rows in pixels.items()
+    }
+    return batch
+
+
+def score_key(identity: str, pixel_hash: str, caption: str | None) -> bytes:
+    """Where the store keeps a score; None as caption is no caption, not an empty one."""
+    return key_of(identity, pixel_hash, "without" if caption is None else f"caption {caption}")
+
+
+def image_key(view: str, pixel_hash: str) -> bytes:
+    """Where the store keeps an image's embedding."""
+    return key_of(view, pixel_hash)
+
+
+class _One:
+    """One source on its way: what is known of it, and its pixels when they are needed."""
+
+    def __init__(self, source: Source, store: Store | None) -> None:
+        self.source = source
+        self.store = store
+        self.file_key: bytes | None = None
+        self.pixel_hash: str | None = None
+        self.scores: dict[str, float] = {}
+        self.embeddings: dict[str, Vector] = {}
+        self._data: bytes | None = None
+        self._rgb: Image | None = None
+
+    def look_up(self, wanted: Sequence[Wanted]) -> None:
+        """Hash the picture, decoding it unless its file is known, and ask the store."""
+        if isinstance(self.source.image, Path):
+            self._data = _read_bytes(self.source.image)
+            if self.store is not None:
+                # The decoder is part of what a file's pixels depend on.
+                key = key_of("pixels", _pillow(), hashlib.sha256(self._data).hexdigest())
+                if known := self.store.get("pixels", [key]).get(key):
+                    self.pixel_hash = known.decode()
+                else:
+                    self.file_key = key
+        if self.pixel_hash is None:
+            self.pixel_hash = _hash_of(self.rgb())
+        if self.store is None:
+            return
+        keys = {w.reward: score_key(w.identity, self.pixel_hash, self._caption(w)) for w in wanted}
+        found = self.store.get("score", keys.values())
+        self.scores = {
+            reward: struct.unpack("<d", found[key])[0]
+            for reward, key in keys.items()
+            if key in found
+        }
+        views = {w.view for w in wanted if w.view and w.reward not in self.scores}
+        places = {view: image_key(view, self.pixel_hash) for view in views}
+        vectors = self.store.get("image", places.values())
+        self.embeddings = {view: vectors[key] for view, key in places.items() if key in vectors}
+
+    def needs(self, wanted: Sequence[Wanted]) -> list[Wanted]:
+        """Those that need pixels: neither score nor embedding is known, and a caption is there."""
+        return [
+            w
+            for w in wanted
+            if w.reward not in self.scores
+            and w.view not in self.embeddings
+            and not (w.needs_caption and self.source.caption is None)
+        ]
+
+    def rgb(self) -> Image:
+        """The decoded picture, in RGB."""
+        if self._rgb is None:
+            image = self.source.image
+            if isinstance(image, Path):
+                data = self._data if self._data is not None else _read_bytes(image)
+                image = read_image(data, name=str(self.source.image))
+                self._data = None
+            self._rgb = to_rgb(image)
+        return self._rgb
+
+    def _caption(self, wanted: Wanted) -> str | None:
+        return self.source.caption if wanted.needs_caption else None
+
+
+def _read_bytes(path: Path) -> bytes:
+    if not path.is_file():
+        raise PpdbenchError(
+            f"{path}: no such file", fix="mend the manifest, or put the image there"
+        )
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise PpdbenchError(
+            f"{path} cannot be read: {error.strerror}", fix="mend its permissions"
+        ) from error
+
+
+def _hash_of(image: Image) -> str:
+    """sha256 over size and RGB pixels."""
+    digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
+
+
+def _pillow() -> str:
+    import PIL
+
+    return PIL.__version__
+
+
+def to_vector(embedding: Any) -> Vector:
+    """A tensor (D,) as it is kept."""
+    return bytes(embedding.detach().cpu().numpy().astype("<f4").tobytes())
+
+
+def from_vector(vector: Vector) -> Tensor:
+    """A kept embedding as a tensor (D,)."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.frombuffer(vector, "<f4").copy())

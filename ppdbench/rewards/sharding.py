@@ -1,0 +1,59 @@
+"""One process's share under `accelerate launch`, and the shares brought together again."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Shards:
+    """Which of several processes this is; alone, it is the first of one."""
+
+    rank: int = 0
+    count: int = 1
+    device: str | None = None
+    """The device that the launcher gave this process; None where there is no launcher."""
+
+    @property
+    def first(self) -> bool:
+        """Whether this process speaks for all."""
+        return self.rank == 0
+
+    def own(self, n: int) -> range:
+        """The indexes, of n, that are this process's: every `count`-th."""
+        return range(self.rank, n, self.count)
+
+    def gather(self, share: Any) -> list[Any]:
+        """Every process's share, in the order of ranks, in every process; all must call."""
+        if self.count == 1:
+            return [share]
+        from accelerate.utils import gather_object
+
+        found: list[Any] = gather_object([share])
+        return found
+
+
+def launched() -> bool:
+    """Whether a launcher (accelerate, torchrun) started several processes; imports nothing."""
+    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+
+
+def first_process() -> bool:
+    """Whether this process is the one that prints; known before any process is joined."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def shards(device: str) -> Shards:
+    """This process's place among those that a launcher started; joins them.
+
+    Args:
+        device: what the user asked for; "cpu" keeps all processes there.
+    """
+    if not launched():
+        return Shards()
+    from accelerate import PartialState
+
+    state = PartialState(cpu=device == "cpu")
+    return Shards(state.process_index, state.num_processes, str(state.device))

@@ -1,0 +1,112 @@
+"""One SQLite file that keeps what is dear to compute: embeddings, scores, hashes of large files.
+
+A key names everything that its value depends on, so an entry is never wrong, only unused. Several
+processes may use one file at once. A store that cannot be read or written costs time and no
+result: it says so once, and its owner computes. Elsewhere: what is kept and under which keys
+(`reader`, `engine`, `file_hash`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Literal
+
+from ppdbench.runs.cache_folder import cache_folder
+
+Kind = Literal["text", "image", "score", "pixels", "file"]
+"""text, image: embeddings, float32; score: float64; pixels: a file's pixel hash; file: a hash."""
+
+WAIT_SECONDS = 60.0
+"""How long to wait for another process that writes."""
+MOST_KEYS = 500
+"""Keys a query; SQLite limits its variables."""
+
+Warn = Callable[[str], None]
+
+
+def default_path() -> Path:
+    """The store that all commands share."""
+    return cache_folder() / "rewards.sqlite"
+
+
+def key_of(*parts: str) -> bytes:
+    """One key of several texts, 32 bytes."""
+    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+class Store:
+    """Keys to bytes, kept for good; each process that uses it has a connection of its own."""
+
+    def __init__(self, path: Path, warn: Warn = lambda _: None) -> None:
+        self.path = path
+        self._warn = warn
+        self._connection: sqlite3.Connection | None = None
+        self._owner = 0  # process id
+        self._broken = False
+
+    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
+        return Store, (self.path,)  # a worker opens its own connection, and says nothing
+
+    def get(self, kind: Kind, keys: Iterable[bytes]) -> dict[bytes, bytes]:
+        """What is kept under these keys; those that are not there are left out."""
+        wanted = list(dict.fromkeys(keys))
+        found: dict[bytes, bytes] = {}
+        with self._open() as connection:
+            if connection is not None:
+                for start in range(0, len(wanted), MOST_KEYS):
+                    some = wanted[start : start + MOST_KEYS]
+                    marks = ",".join("?" * len(some))
+                    found |= connection.execute(
+                        f"SELECT key, value FROM kept WHERE kind = ? AND key IN ({marks})",  # noqa: S608 - only question marks
+                        (kind, *some),
+                    ).fetchall()
+        return found
+
+    def put(self, kind: Kind, values: Mapping[bytes, bytes]) -> None:
+        """Keep values, all of them or none; a key that is there already stays as it is."""
+        if not values:
+            return
+        with self._open() as connection:
+            if connection is not None:
+                with connection:
+                    connection.executemany(
+                        "INSERT OR IGNORE INTO kept VALUES (?, ?, ?)",
+                        [(kind, key, value) for key, value in values.items()],
+                    )
+
+    @contextlib.contextmanager
+    def _open(self) -> Iterator[sqlite3.Connection | None]:
+        """The connection of this process, or None where the store is of no use."""
+        try:
+            yield self._connect()
+        except (sqlite3.Error, OSError) as error:
+            self._give_up(error)
+
+    def _connect(self) -> sqlite3.Connection | None:
+        if self._broken:
+            return None
+        if self._connection is None or self._owner != os.getpid():
+            # A connection must not cross a fork; the parent's is left to the parent.
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            connection = sqlite3.connect(self.path, timeout=WAIT_SECONDS)
+            with contextlib.suppress(sqlite3.OperationalError):  # network file systems refuse it
+                connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = NORMAL")
+            with connection:
+                connection.execute(
+                    "CREATE TABLE IF NOT EXISTS kept (kind TEXT, key BLOB, value BLOB, "
+                    "PRIMARY KEY (kind, key)) WITHOUT ROWID"
+                )
+            self._connection, self._owner = connection, os.getpid()
+        return self._connection
+
+    def _give_up(self, error: Exception) -> None:
+        self._broken = True
+        self._warn(
+            f"the score cache {self.path} is not used: {error}; delete or free it to have it again"
+        )
