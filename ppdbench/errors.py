@@ -13,9 +13,11 @@ from __future__ import annotations
 
 import difflib
 import errno
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, TypeVar
+
+T = TypeVar("T")
 
 
 class PpdbenchError(Exception):
@@ -69,6 +71,27 @@ def missing_module(who: str, error: ModuleNotFoundError) -> MissingPrerequisite:
         f"{who} needs the module {error.name!r}, which is not installed",
         fix=f"install {error.name} into the environment of ppdbench",
     )
+
+
+def all_at_once(*steps: Callable[[], T]) -> list[T]:
+    """Take several steps that may each find something missing; returns what they return.
+
+    Raises:
+        MissingPrerequisite: one or more did, and all of it is named, so that a user mends it once.
+    """
+    done: list[T] = []
+    missing: list[MissingPrerequisite] = []
+    for step in steps:
+        try:
+            done.append(step())
+        except MissingPrerequisite as error:
+            missing.append(error)
+    if missing:
+        raise MissingPrerequisite(
+            "; ".join(dict.fromkeys(error.cause for error in missing)),
+            fix="; ".join(dict.fromkeys(error.fix for error in missing)),
+        )
+    return done
 
 
 def one_line(error: BaseException, limit: int = 300) -> str:

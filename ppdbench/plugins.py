@@ -1,8 +1,8 @@
 """Plug-ins by entry point: listed without importing, loaded when used, named when broken.
 
 Groups are `ppdbench.generators`, `ppdbench.rewards`, `ppdbench.suites` and `ppdbench.trainers`;
-what each entry point must name is said in `protocols` (a suite's is a function without arguments
-that returns a `Suite`). A generator may also be given as "package.module:attr".
+what each entry point must name is said in `protocols`. A generator may also be given as
+"package.module:attr".
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from importlib import metadata
 from typing import Any, Literal
 
 from ppdbench.errors import PpdbenchError, UsageError, missing_module, unknown_name
+from ppdbench.protocols import SuiteFiles
 
 Group = Literal["generators", "rewards", "suites", "trainers"]
 
@@ -78,9 +79,10 @@ def make(group: Group, name: str, *arguments: Any, called: str, fix: str) -> Any
         ) from error
 
 
-def make_suite(name: str) -> Any:
-    """The suite of that name; raises as `make`."""
-    return make("suites", name, called=f"suite {name!r}", fix="mend its factory")
+def make_suite(name: str, files: SuiteFiles | None = None) -> Any:
+    """The suite of that name, with the files that the user supplies; raises as `make`."""
+    supplied = files or SuiteFiles()
+    return make("suites", name, supplied, called=f"suite {name!r}", fix="mend its factory")
 
 
 def origin(group: Group, name: str) -> str:

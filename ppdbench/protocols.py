@@ -169,6 +169,13 @@ class CaptionClassifier(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SuiteFiles:
+    """What of a suite the user supplies; None where nothing was said."""
+
+    captions: Path | None = None
+
+
 @runtime_checkable
 class Suite(Protocol):
     """What is measured on: versioned and frozen."""
@@ -213,6 +220,11 @@ class Suite(Protocol):
         """The figures printed in the paper."""
         ...
 
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of its results must know, a line each; told and printed with them."""
+        ...
+
     def captions(self, split: Split) -> Sequence[Caption]:
         """The captions of a split, in their frozen order."""
         ...
@@ -227,6 +239,18 @@ class Suite(Protocol):
 
     def pairs(self, split: Split) -> Path:
         """Parquet file of preference pairs in the Pick-a-Pic v2 schema; made on first use."""
+        ...
+
+
+class SuiteFactory(Protocol):
+    """What an entry point of group `ppdbench.suites` names: called once, when used."""
+
+    def __call__(self, files: SuiteFiles) -> Suite:
+        """Make the suite, which may be read and hashed later, when it is needed.
+
+        Raises:
+            UsageError: a file was supplied that it does not take.
+        """
         ...
 
 

@@ -10,7 +10,7 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from ppdbench.protocols import Events, Suite, Trainer
+from ppdbench.protocols import Events, Suite, SuiteFiles, Trainer
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.suites.shapes import suite as shapes_suite
 from trainers import diffusion_dpo, ppd, sft
@@ -77,7 +77,7 @@ class _Printed:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Parse the command line, train and ship."""
-    suite = shapes_suite()
+    suite = shapes_suite(SuiteFiles())
     parser = argparse.ArgumentParser(prog="python -m trainers.rebuild", description=__doc__)
     parser.add_argument("--work", type=Path, default=Path("trained"))
     parser.add_argument("--device", default="auto")

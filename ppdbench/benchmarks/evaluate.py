@@ -23,7 +23,8 @@ from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.plan import Item, plan_rewards
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.errors import Interrupted, PpdbenchError, UsageError, unknown_name
-from ppdbench.protocols import Events, Generator, LoadContext, Suite
+from ppdbench.protocols import Events, Generator, LoadContext, Suite, SuiteFiles
+from ppdbench.runs.captions import write_captions
 from ppdbench.runs.device import resolve
 from ppdbench.runs.directory import RunDirectory
 
@@ -44,6 +45,7 @@ def evaluate(
     models: Sequence[str],
     *,
     suite: str,
+    captions: Path | None = None,
     benchmark: str = "rewards",
     runs: Path,
     limit: int | None = None,
@@ -59,6 +61,7 @@ def evaluate(
         models: generators by name or package.module:attr; the first is measured, the others are
             drawn too and stand as opponents in place of their recorded results.
         suite: the suite's name.
+        captions: the captions' file, where the suite takes one.
         benchmark: which measurement.
         runs: folder of all runs.
         limit: only the suite's first captions.
@@ -78,7 +81,7 @@ def evaluate(
     _check(models, benchmark, limit, samples, batch_size, fail_on_error)
     try:
         with _sigterm_as_interrupt():
-            world = plugins.make_suite(suite)
+            world = plugins.make_suite(suite, SuiteFiles(captions=captions))
             device = resolve(device)
             wanted = list(dict.fromkeys([*models, world.baseline]))
             generators = dict(_make(name, world, device) for name in wanted)
@@ -87,16 +90,19 @@ def evaluate(
                     f"two of {', '.join(wanted)} are the same generator", fix="name each once"
                 )
             model = next(iter(generators))
-            captions = list(world.captions("test"))
-            whole = limit is None or limit >= len(captions)
-            captions = captions[:limit]
+            drawn = list(world.captions("test"))
+            whole = limit is None or limit >= len(drawn)
+            drawn = drawn[:limit]
+            for note in world.notes:
+                events.note(note)
             items = [
                 item
                 for name, generator in generators.items()
-                for item in plan_rewards(world, name, generator.info, captions, samples)
+                for item in plan_rewards(world, name, generator.info, drawn, samples)
             ]
             spec = _spec(world, generators, model, benchmark, None if whole else limit, samples)
             with RunDirectory.open(runs, world.name, model, spec) as run, _final_state(run):
+                write_captions(run.path, drawn)
                 return _work(
                     run, world, generators, items, model, device, batch_size, fail_on_error, events
                 )

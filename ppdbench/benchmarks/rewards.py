@@ -3,8 +3,8 @@
 For reward r a conditioned generator is judged by the images of the user who cares for r alone,
 any other by its only images. Pairs share caption and noise; ties are half a win; intervals
 resample captions; p-values of one opponent are corrected over its rewards (Holm). What is unknown
-is null with a `reason`. Elsewhere: the size of gains (`gains`), caption fidelity (`fidelity`), the
-arithmetic (`ppdbench.statistics`).
+is null with a `reason`. Elsewhere: the size of gains (`gains`), caption categories
+(`categories`), caption fidelity (`fidelity`), the arithmetic (`ppdbench.statistics`).
 """
 
 from __future__ import annotations
@@ -13,10 +13,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ppdbench.benchmarks.categories import by_category
+from ppdbench.benchmarks.cell import cell
 from ppdbench.benchmarks.fidelity import fidelity, fidelity_difference
 from ppdbench.benchmarks.gains import gains, gold_gains
 from ppdbench.benchmarks.plan import user_id
-from ppdbench.benchmarks.rows import Key, Row, gold_of, paired, scores_by
+from ppdbench.benchmarks.rows import Row, gold_of, paired
 from ppdbench.statistics.holm import holm
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
 from ppdbench.statistics.win_rate import win_rate
@@ -40,6 +42,8 @@ class Comparison:
     """Reward -> generator trained for it alone."""
     rewards: Mapping[str, Mapping[str, Any]]
     """Reward name -> its title, kind and gold flag."""
+    categories: Mapping[str, str]
+    """Caption id -> category, in the order of the captions."""
     n_expected: int
     """Pairs an opponent: captions times samples."""
     withheld: str | None = None
@@ -59,12 +63,16 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
     if model.conditioned and not against_itself:
         found["matrix"] = {
             user: {
-                reward: _cell(comparison, model.of_user(user_id(user)), baseline, reward)
+                reward: cell(model.of_user(user_id(user)), baseline, reward, comparison.withheld)
                 for reward in own
             }
             for user in own
         }
     if not against_itself:
+        if len(set(comparison.categories.values())) > 1:
+            found["categories"] = by_category(
+                model, baseline, list(own), comparison.categories, comparison.withheld
+            )
         bounds = {r: comparison.rows.get(n) for r, n in comparison.upper_bounds.items()}
         found["gain"] = gains(model, baseline, bounds, list(own), comparison.withheld)
         found["gold_gain"] = gold_gains(model, baseline, gold, comparison.withheld)
@@ -84,9 +92,10 @@ def _against(comparison: Comparison, opponent: str, scorers: Mapping[str, str]) 
         tail = {"n_expected": comparison.n_expected, "test": None, "source": None}
         return {reward: {**blank, **tail, "reason": reason} for reward in scorers}
     cells = {reward: _figures(comparison, row, reward, scorers[reward]) for reward in scorers}
-    tested = [cell for cell in cells.values() if cell["p_value"] is not None]
-    for cell, p_holm in zip(tested, holm([cell["p_value"] for cell in tested]), strict=True):
-        cell["p_holm"] = float(p_holm)
+    tested = [figures for figures in cells.values() if figures["p_value"] is not None]
+    corrected = holm([figures["p_value"] for figures in tested])
+    for figures, p_holm in zip(tested, corrected, strict=True):
+        figures["p_holm"] = float(p_holm)
     return cells
 
 
@@ -118,26 +127,3 @@ def _figures(comparison: Comparison, row: Row, reward: str, scorer: str) -> dict
         return {**figures, **dict.fromkeys(RATES), "reason": comparison.withheld}
     reason = found.reason or mean.reason or other.reason
     return {**figures, "reason": reason} if reason else figures
-
-
-def _cell(
-    comparison: Comparison, results: Mapping[Key, Any], baseline: Row, reward: str
-) -> dict[str, Any]:
-    """One user's images against the baseline's by one reward."""
-    ours, theirs, keys = paired(scores_by(results, reward), baseline.scores(reward))
-    found = win_rate(ours, theirs, [caption for caption, _ in keys])
-    cell = {
-        "win_rate": found.rate,
-        "ci_low": found.ci_low,
-        "ci_high": found.ci_high,
-        "n": found.n,
-    }
-    if comparison.withheld:
-        return {
-            **cell,
-            "win_rate": None,
-            "ci_low": None,
-            "ci_high": None,
-            "reason": comparison.withheld,
-        }
-    return {**cell, "reason": found.reason} if found.reason else cell

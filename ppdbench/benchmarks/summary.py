@@ -30,7 +30,7 @@ from ppdbench.runs.results import (
 )
 
 SCHEMA_VERSION = 1
-SUMMARY_VERSION = 2
+SUMMARY_VERSION = 3
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
 REWARD_FIELDS = ("title", "kind", "gold", "checkpoint_sha256", "preprocess")
@@ -135,6 +135,7 @@ def _summary(
         "n_expected": n_expected,
         "complete": n_ok == n_expected,
         "withheld": withheld,
+        "notes": list(suite.notes),
         "generators": {row.name: _about(row) for row in rows.values()},
         "rewards": {
             name: {field: entry[field] for field in REWARD_FIELDS}
@@ -148,6 +149,7 @@ def _summary(
                 opponents=opponents,
                 upper_bounds=suite.upper_bounds,
                 rewards=rewards,
+                categories={item.caption.id: item.caption.category for item in items},
                 n_expected=len(keys),
                 withheld=withheld,
             )

@@ -26,6 +26,12 @@ def run(
         ),
     ],
     suite: options.Suite = "shapes",
+    captions: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="The captions of a suite that takes them: PartiPrompts.tsv."
+        ),
+    ] = None,
     benchmark: Annotated[
         str, typer.Option(metavar="NAME", help="Which measurement to make.")
     ] = "rewards",
@@ -69,6 +75,7 @@ def run(
             folder = evaluate(
                 model,
                 suite=suite,
+                captions=captions,
                 benchmark=benchmark,
                 runs=runs,
                 limit=limit,

@@ -22,6 +22,7 @@ from ppdbench.reports import details, page
 from ppdbench.reports.gallery import gallery
 from ppdbench.reports.headline import headline, reward_names, reward_title
 from ppdbench.runs.atomic import write_atomic
+from ppdbench.runs.captions import read_captions
 
 SCHEMA_VERSION = 1
 FAILURES_SHOWN = 50
@@ -39,7 +40,7 @@ def write_report(run_dir: Path) -> Path:
             damaged, or the page cannot be written.
     """
     summary = read_summary(run_dir / "summary.json")
-    captions, paper, missing = _suite(str(summary["suite"]))
+    captions, paper, missing = _suite(str(summary["suite"]), read_captions(run_dir))
     path = run_dir / "report.html"
     write_atomic(path, render(run_dir, summary, captions, paper, missing))
     return path
@@ -93,6 +94,7 @@ def render(
         kept_line=page.share_line(summary, "gold_gain", "kept"),
         training_seeds=page.training_seeds(summary),
         reward_titles=[reward_title(summary, name) for name in reward_names(summary)],
+        categories=page.categories(summary),
         fidelity=page.fidelity(summary),
         paper=details.paper(paper, summary),
         times=details.times(summary),
@@ -130,13 +132,16 @@ def read_summary(path: Path) -> dict[str, Any]:
     return dict(summary)
 
 
-def _suite(name: str) -> tuple[Sequence[Caption], Sequence[PaperRow], str]:
-    """Captions and paper rows of a suite; a run outlives its suite's plug-in."""
+def _suite(
+    name: str, captions: Sequence[Caption] | None
+) -> tuple[Sequence[Caption], Sequence[PaperRow], str]:
+    """A run's captions, else its suite's, and paper rows; a run outlives its suite's plug-in."""
     try:
         suite = plugins.make_suite(name)
-        return suite.captions("test"), suite.paper, ""
+        paper = suite.paper
+        return suite.captions("test") if captions is None else captions, paper, ""
     except PpdbenchError as error:
-        return [], [], error.cause
+        return captions or [], [], error.cause
 
 
 def _optional(path: Path) -> dict[str, Any]:

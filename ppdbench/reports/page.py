@@ -166,6 +166,25 @@ def matrix(summary: Summary) -> dict[str, Any] | None:
     }
 
 
+def categories(summary: Summary) -> dict[str, Any] | None:
+    """The model's win rates over the baseline by caption category."""
+    found = _benchmark(summary, "categories")
+    if not found:
+        return None
+    names = reward_names(summary)
+    return {
+        "columns": [reward_title(summary, name) for name in names],
+        "rows": [
+            {
+                "category": category,
+                "n": _pairs(cells.values()),
+                "cells": [rate(cells.get(name), "win_rate") for name in names],
+            }
+            for category, cells in found.items()
+        ],
+    }
+
+
 def shares(summary: Summary, key: str, value: str) -> list[Estimate] | None:
     """Ratios by reward: "gain" over the upper bound's, or "gold_gain" kept of the gain."""
     found = _benchmark(summary, key)

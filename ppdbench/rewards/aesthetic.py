@@ -11,14 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import pairwise
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
-from ppdbench.errors import PpdbenchError, UsageError
+from ppdbench.errors import PpdbenchError, UsageError, all_at_once
 from ppdbench.protocols import RewardInfo, RewardSpec
 from ppdbench.rewards.checkpoint import read_weights
 from ppdbench.rewards.clip import clip_recipe
@@ -33,6 +33,7 @@ from ppdbench.rewards.folder import (
     require_files,
 )
 from ppdbench.rewards.preprocess import Recipe
+from ppdbench.rewards.weights import Found
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -85,16 +86,31 @@ def load(spec: RewardSpec, device: str) -> AestheticReward:
             fix=f"name a folder that holds both: --reward {spec.name}=FOLDER",
         )
     config = read_config(spec.checkpoint, owner=owner)
-    head = locate(spec.checkpoint, config.get("head", HEAD), spec.weights, owner=owner)
-    require_files([head.path], owner=owner)
     tower = (spec.checkpoint / config.get("tower", "")).resolve()
-    folder = read_tower_folder(tower, owner=owner, weights=spec.weights)
+    head, folder = _head_and_tower(spec, config, tower, owner)
     recipe = clip_recipe(folder)
     # The tower's hash stands for its files; the config of the head adds only their place.
     head_sha256 = hashlib.sha256(checked_sha256(spec.checkpoint, head).encode()).hexdigest()
     both = hashlib.sha256((folder.sha256 + head_sha256).encode()).hexdigest()
     info = replace(info_of(spec, folder, recipe), checkpoint_sha256=both)
     return AestheticReward(info, folder, recipe, device, head.path)
+
+
+def _head_and_tower(
+    spec: RewardSpec, config: Mapping[str, Any], tower: Path, owner: str
+) -> tuple[Found, TowerFolder]:
+    """Find both; where both are missing, both are named."""
+
+    def find_head() -> Found:
+        found = locate(spec.checkpoint, config.get("head", HEAD), spec.weights, owner=owner)
+        require_files([found.path], owner=owner)
+        return found
+
+    def find_tower() -> TowerFolder:
+        return read_tower_folder(tower, owner=owner, weights=spec.weights)
+
+    found: list[Any] = all_at_once(find_head, find_tower)
+    return found[0], found[1]
 
 
 def read_head(file: Path) -> list[Layer]:

@@ -11,10 +11,11 @@ import os
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.errors import MissingPrerequisite, UsageError, one_line
+from ppdbench.errors import UsageError, all_at_once, one_line
 from ppdbench.protocols import Events, Reward, RewardSpec
 from ppdbench.rewards.catalogue import spec_of
 from ppdbench.rewards.embedding_reward import BATCH_SIZE, EmbeddingReward
@@ -252,15 +253,9 @@ def _load(
     """
     if not rewards:
         raise UsageError("no reward is named", fix="name one with --reward NAME")
+    specs = [spec_of(asked) if isinstance(asked, str) else asked for asked in rewards]
     loaded: dict[str, Reward] = {}
-    missing: list[MissingPrerequisite] = []
-    for asked in rewards:
-        one = spec_of(asked) if isinstance(asked, str) else asked
-        try:
-            reward = load_reward(one, device) if isinstance(one, RewardSpec) else one
-        except MissingPrerequisite as error:
-            missing.append(error)
-            continue
+    for reward in all_at_once(*(partial(_make, spec, device) for spec in specs)):
         if reward.info.name in loaded:
             raise UsageError(
                 f"two rewards are called {reward.info.name!r}", fix="name each reward once"
@@ -268,12 +263,11 @@ def _load(
         if isinstance(reward, EmbeddingReward):
             reward = reward.at(precision)
         loaded[reward.info.name] = reward
-    if missing:
-        raise MissingPrerequisite(
-            "; ".join(error.cause for error in missing),
-            fix="; ".join(dict.fromkeys(error.fix for error in missing)),
-        )
     return loaded
+
+
+def _make(asked: RewardSpec | Reward, device: str) -> Reward:
+    return load_reward(asked, device) if isinstance(asked, RewardSpec) else asked
 
 
 def _wanted(rewards: Mapping[str, Reward], device: str) -> list[Wanted]:

@@ -12,9 +12,9 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal
+from typing import Literal, TypeVar
 
 from ppdbench.runs.cache_folder import cache_folder
 
@@ -26,6 +26,7 @@ WAIT_SECONDS = 60.0
 MOST_KEYS = 500
 """Keys a query; SQLite limits its variables."""
 
+T = TypeVar("T")
 Warn = Callable[[str], None]
 
 
@@ -55,41 +56,41 @@ class Store:
     def get(self, kind: Kind, keys: Iterable[bytes]) -> dict[bytes, bytes]:
         """What is kept under these keys; those that are not there are left out."""
         wanted = list(dict.fromkeys(keys))
-        found: dict[bytes, bytes] = {}
-        with self._open() as connection:
-            if connection is not None:
-                for start in range(0, len(wanted), MOST_KEYS):
-                    some = wanted[start : start + MOST_KEYS]
-                    marks = ",".join("?" * len(some))
-                    found |= connection.execute(
-                        f"SELECT key, value FROM kept WHERE kind = ? AND key IN ({marks})",  # noqa: S608 - only question marks
-                        (kind, *some),
-                    ).fetchall()
-        return found
+
+        def read(connection: sqlite3.Connection) -> dict[bytes, bytes]:
+            found: dict[bytes, bytes] = {}
+            for start in range(0, len(wanted), MOST_KEYS):
+                some = wanted[start : start + MOST_KEYS]
+                marks = ",".join("?" * len(some))
+                query = f"SELECT key, value FROM kept WHERE kind = ? AND key IN ({marks})"  # noqa: S608
+                found |= connection.execute(query, (kind, *some)).fetchall()
+            return found
+
+        return (self._with_connection(read) if wanted else None) or {}
 
     def put(self, kind: Kind, values: Mapping[bytes, bytes]) -> None:
         """Keep values, all of them or none; a key that is there already stays as it is."""
-        if not values:
-            return
-        with self._open() as connection:
-            if connection is not None:
-                with connection:
-                    connection.executemany(
-                        "INSERT OR IGNORE INTO kept VALUES (?, ?, ?)",
-                        [(kind, key, value) for key, value in values.items()],
-                    )
+        rows = [(kind, key, value) for key, value in values.items()]
 
-    @contextlib.contextmanager
-    def _open(self) -> Iterator[sqlite3.Connection | None]:
-        """The connection of this process, or None where the store is of no use."""
-        try:
-            yield self._connect()
-        except (sqlite3.Error, OSError) as error:
-            self._give_up(error)
+        def write(connection: sqlite3.Connection) -> None:
+            with connection:
+                connection.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", rows)
 
-    def _connect(self) -> sqlite3.Connection | None:
+        if rows:
+            self._with_connection(write)
+
+    def _with_connection(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
+        """What the work gives, or None where the store is of no use, which is said once."""
         if self._broken:
             return None
+        try:
+            return work(self._connect())
+        except (sqlite3.Error, OSError) as error:
+            self._broken = True
+            self._warn(f"the score cache {self.path} is not used: {error}; mend or delete it")
+            return None
+
+    def _connect(self) -> sqlite3.Connection:
         if self._connection is None or self._owner != os.getpid():
             # A connection must not cross a fork; the parent's is left to the parent.
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,9 +105,3 @@ class Store:
                 )
             self._connection, self._owner = connection, os.getpid()
         return self._connection
-
-    def _give_up(self, error: Exception) -> None:
-        self._broken = True
-        self._warn(
-            f"the score cache {self.path} is not used: {error}; delete or free it to have it again"
-        )

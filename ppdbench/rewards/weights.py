@@ -102,9 +102,11 @@ def find(files: Sequence[PublishedFile], given: Path | None, *, owner: str) -> F
     first = files[0]
     place = weights_folder() / first.folder / first.file
     fetch = f"`hf download {first.repo} {first.file}`, or " if first.on_hub else ""
+    moved = bool(os.environ.get("PPDBENCH_WEIGHTS"))
+    movable = "" if moved else " (PPDBENCH_WEIGHTS moves that folder)"
     raise MissingPrerequisite(
         f"the weights of {owner} are not here: {' or '.join(map(str, files))}",
-        fix=f"{fetch}put the file at {place}, or name it: --reward NAME=FILE",
+        fix=f"{fetch}put the file at {place}{movable}",
     )
 
 

@@ -32,6 +32,7 @@ from ppdbench.protocols import (
     RewardInfo,
     RewardSpec,
     SamplingSpec,
+    SuiteFiles,
 )
 from ppdbench.rewards.embedding_reward import EmbeddingReward
 from ppdbench.rewards.folder import TowerFolder
@@ -64,6 +65,7 @@ class ToySuite:
     opponents = ("plain", "other")
     upper_bounds = MappingProxyType({"red": "only-red"})
     paper = ()
+    notes = ()
 
     def captions(self, split: str) -> list[Caption]:
         return [
@@ -182,7 +184,7 @@ class ToyGenerator:
             yield PilImage.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
-def toy_suite() -> ToySuite:
+def toy_suite(_: SuiteFiles) -> ToySuite:
     return ToySuite()
 
 

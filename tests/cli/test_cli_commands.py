@@ -19,7 +19,7 @@ TRAINER = """
 from pathlib import Path
 import json
 
-def suite():
+def suite(files):
     return "the suite"
 
 def train(suite, *, output, config, overrides, device, events):
@@ -172,12 +172,14 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None:
     line = f"eval --model ppd --model sft --limit 5 --samples 2 --device cpu --runs {tmp_path}"
+    line += " --captions some.tsv"
     done = CliRunner().invoke(app, [*line.split(), "--batch-size", "8", "--fail-on-error", "0.1"])
     assert done.exit_code == 0, done.output
     models, told = rooms[0]
     assert models == ["ppd", "sft"]
     assert told == {
         "suite": "shapes",
+        "captions": Path("some.tsv"),
         "benchmark": "rewards",
         "runs": tmp_path,
         "limit": 5,

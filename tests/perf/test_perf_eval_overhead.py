@@ -52,7 +52,7 @@ def test_both_sides_share_the_rewards_common_work(
 ) -> None:
     world = importlib.import_module("fake_world")
     monkeypatch.setattr(world, "load_reward", world.load_tower_reward)
-    suite = world.toy_suite()
+    suite = world.toy_suite(None)
     embedded = []
     for side, whose in ((script.bare_seconds, suite), (script.harness_seconds, "toy")):
         world.calls.clear()

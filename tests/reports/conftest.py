@@ -274,5 +274,5 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[
             PaperRow(row="PPD", values={"clip": 33.21, "aesthetic": 6.02, "hps": 28.4}),
         ),
     )
-    monkeypatch.setattr(plugins, "load", lambda _group, _name: lambda: suite)
+    monkeypatch.setattr(plugins, "load", lambda _group, _name: lambda _files: suite)
     return lambda figures: write_run(tmp_path / "ppd-0123456789ab", figures)

@@ -10,7 +10,7 @@ import pytest
 
 from ppdbench.data.pickapic import count_rows, read_pairs
 from ppdbench.errors import MissingPrerequisite
-from ppdbench.protocols import Suite
+from ppdbench.protocols import Suite, SuiteFiles
 from ppdbench.suites import shapes
 from ppdbench.suites.shapes import pairs, people, renderer
 from ppdbench.suites.shapes.suite import ShapesSuite
@@ -55,7 +55,7 @@ def test_a_change_of_the_world_changes_its_hash(
 
 
 def test_the_entry_point_gives_a_suite() -> None:
-    suite = shapes.suite()
+    suite = shapes.suite(SuiteFiles())
     assert isinstance(suite, ShapesSuite)
     assert suite.name == "shapes" and suite.baseline in suite.opponents
 

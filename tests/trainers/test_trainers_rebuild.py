@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from ppdbench.protocols import SuiteFiles
 from ppdbench.suites.shapes import suite as shapes_suite
 from trainers import assets, diffusion_dpo, ppd, rebuild, sft
 from trainers.progress import Silence
@@ -19,14 +20,14 @@ def test_the_plan_makes_every_registered_model_and_ppd_with_three_seeds() -> Non
         for entry in entry_points(group="ppdbench.generators")
         if entry.dist is not None and entry.dist.name == "ppdbench"
     }
-    planned = set(rebuild.plan(shapes_suite()))
+    planned = set(rebuild.plan(shapes_suite(SuiteFiles())))
     assert planned == registered - {"stable-cascade"} | {"ppd-seed-1", "ppd-seed-2"}
 
 
 def test_each_is_what_its_default_command_makes(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    suite, seen = shapes_suite(), {}
+    suite, seen = shapes_suite(SuiteFiles()), {}
 
     def note_down(name: str) -> Any:
         def train(_suite: Any, *, output: Path, overrides: list[str], **others: Any) -> Path:
@@ -57,9 +58,9 @@ def test_only_finished_adapters_of_the_first_seed_are_shipped(
         for file in (*rebuild.SHIPPED_FILES, "trainer_state.pt"):
             (work / "shapes" / name / file).write_text(f"{name} {file}")
     (work / "shapes" / "sft" / "manifest.json").unlink()  # killed before its end
-    rebuild.ship(shapes_suite(), work, only=["sft"])
+    rebuild.ship(shapes_suite(SuiteFiles()), work, only=["sft"])
     assert not shipped.exists()
-    rebuild.ship(shapes_suite(), work)
+    rebuild.ship(shapes_suite(SuiteFiles()), work)
     found = {file.relative_to(shipped).as_posix() for file in shipped.rglob("*") if file.is_file()}
     assert found == {f"shapes/ppd/{file}" for file in rebuild.SHIPPED_FILES}
     assert (shipped / "shapes/ppd/README.md").read_text() == "ppd README.md"

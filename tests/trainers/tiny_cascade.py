@@ -107,6 +107,7 @@ class TinySuite:
     opponents: tuple[str, ...] = ()
     upper_bounds: Mapping[str, str] = field(default_factory=dict)
     paper: tuple[PaperRow, ...] = ()
+    notes: tuple[str, ...] = ()
 
     def captions(self, split: Split) -> Sequence[Caption]:  # noqa: ARG002
         return [Caption(id=str(i), text=text, category="") for i, text in enumerate(CAPTIONS)]

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ppdbench.errors import MissingPrerequisite, PpdbenchError
+from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError
 from ppdbench.protocols import (
     Caption,
     CaptionClassifier,
@@ -17,21 +17,15 @@ from ppdbench.protocols import (
     RewardSpec,
     SamplingSpec,
     Split,
+    SuiteFiles,
 )
 from ppdbench.runs.cache_folder import cache_folder
+from ppdbench.suites.paper import paper_rows
 from ppdbench.suites.shapes.captions import captions
 
 VERSION = "1"
 ASSETS = Path(__file__).parent / "assets"
 REWARDS = (("clip", "CLIP"), ("aesthetic", "Aesthetic"), ("hps", "HPS"))
-
-PAPER_ROWS = (
-    PaperRow(
-        row="PPD's gain over Stable Cascade, in % of per-reward Diffusion-DPO's gain",
-        values={"clip": 70, "aesthetic": 54, "hps": 77},
-    ),
-)
-"""From Table 1 of arXiv 2501.06655."""
 
 
 @dataclass(frozen=True)
@@ -42,7 +36,8 @@ class ShapesSuite:
     version: str = VERSION
     baseline: str = "stable-cascade"
     opponents: tuple[str, ...] = ("stable-cascade", "diffusion-dpo", "sft")
-    paper: tuple[PaperRow, ...] = PAPER_ROWS
+    paper: tuple[PaperRow, ...] = paper_rows(clip="clip", aesthetic="aesthetic", hps="hps")
+    notes: tuple[str, ...] = ()
     sampling: SamplingSpec = SamplingSpec(  # noqa: RUF009 - frozen
         width=64, height=64, steps=14, guidance_scale=2.5, shift=1.0, rescale=0.0, clip_x0=4.0
     )
@@ -157,6 +152,12 @@ class ShapesSuite:
         return digest.hexdigest()
 
 
-def suite() -> ShapesSuite:
-    """Entry point `ppdbench.suites: shapes`."""
+def suite(files: SuiteFiles) -> ShapesSuite:
+    """Entry point `ppdbench.suites: shapes`.
+
+    Raises:
+        UsageError: a file is supplied; everything here is built in.
+    """
+    if files.captions is not None:
+        raise UsageError("the shapes suite has captions of its own", fix="leave out --captions")
     return ShapesSuite()

@@ -1,0 +1,30 @@
+"""captions.json: the captions of a run, so that its folder needs no other file to be read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+
+from ppdbench.protocols import Caption
+from ppdbench.runs.atomic import write_json
+
+SCHEMA_VERSION = 1
+FILE = "captions.json"
+
+
+def write_captions(folder: Path, captions: Sequence[Caption]) -> None:
+    """Write the captions that a run draws, in order, unless they are there."""
+    if list(captions) != read_captions(folder):
+        listed = [asdict(caption) for caption in captions]
+        write_json(folder / FILE, {"schema_version": SCHEMA_VERSION, "captions": listed})
+
+
+def read_captions(folder: Path) -> list[Caption] | None:
+    """The captions of a run; None where the file is missing or damaged."""
+    try:
+        found = json.loads((folder / FILE).read_bytes())
+        return [Caption(**caption) for caption in found["captions"]]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None

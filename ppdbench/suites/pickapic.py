@@ -1,0 +1,132 @@
+"""The `pickapic` suite: the paper's setting, with the reward models that the field compares by.
+
+Captions are PartiPrompts, given by path (`eval --captions PartiPrompts.tsv`); reward models are the
+published ones, weights found on this machine (`rewards.weights`). The paper says "HPSv2" without a
+version: its scores fit v2.1, so v2.1 is the reward and v2.0, which nobody trains on, is reported as
+its gold twin.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import cached_property
+from pathlib import Path
+
+from ppdbench.data.parti_prompts import PUBLISHED_CAPTIONS, SOURCE, PartiPrompts, read_parti_prompts
+from ppdbench.errors import MissingPrerequisite
+from ppdbench.protocols import (
+    Caption,
+    PaperRow,
+    RewardSpec,
+    SamplingSpec,
+    Split,
+    SuiteFiles,
+)
+from ppdbench.rewards.catalogue import published
+from ppdbench.rewards.folder import CONFIG
+from ppdbench.suites.paper import paper_rows
+
+VERSION = "1"
+
+
+@dataclass(frozen=True)
+class PickapicSuite:
+    """Implements `ppdbench.protocols.Suite`."""
+
+    files: SuiteFiles
+    name: str = "pickapic"
+    version: str = VERSION
+    baseline: str = "stable-cascade"
+    opponents: tuple[str, ...] = ("stable-cascade", "diffusion-dpo", "sft")
+    paper: tuple[PaperRow, ...] = paper_rows(clip="clip", aesthetic="aesthetic", hps="hpsv2.1")
+    sampling: SamplingSpec = SamplingSpec(  # noqa: RUF009 - frozen
+        width=1024, height=1024, steps=30, guidance_scale=4.0, shift=2.0, rescale=0.7, clip_x0=None
+    )
+    """Stable Cascade's own settings with the paper's 30 steps."""
+
+    @property
+    def upper_bounds(self) -> Mapping[str, str]:
+        """Reward -> the Diffusion-DPO trained for it alone."""
+        return {
+            "clip": "diffusion-dpo-clip",
+            "aesthetic": "diffusion-dpo-aesthetic",
+            "hpsv2.1": "diffusion-dpo-hps",
+        }
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Which captions these are, where they are not PartiPrompts as published."""
+        if self.files.captions is None or self._parti.published:
+            return ()
+        return (
+            f"the captions are not PartiPrompts as published: {len(self._parti.captions)} instead "
+            f"of {PUBLISHED_CAPTIONS}, sha256 {self._parti.sha256[:12]}",
+        )
+
+    def captions(self, split: Split) -> Sequence[Caption]:
+        """All captions of the file, which are the test split.
+
+        Raises:
+            MissingPrerequisite: no file was named, or another split is asked for.
+            PpdbenchError: the file is unusable.
+        """
+        if split != "test":
+            raise MissingPrerequisite(
+                f"pickapic has no {split} captions", fix="use the test split: PartiPrompts"
+            )
+        return self._parti.captions
+
+    def rewards(self) -> Sequence[RewardSpec]:
+        """CLIP ViT-H/14, LAION Aesthetic, HPSv2.1, and HPSv2.0 as HPSv2.1's gold twin."""
+        known = published()
+        return [
+            known["clip"],
+            known["aesthetic"],
+            known["hpsv2.1"],
+            replace(known["hpsv2"], gold=True),
+        ]
+
+    def classifier(self, device: str) -> None:  # noqa: ARG002
+        """None: nobody knows what a photograph shows for certain."""
+        return
+
+    def pairs(self, split: Split) -> Path:
+        """Not there yet.
+
+        Raises:
+            MissingPrerequisite: always.
+        """
+        raise MissingPrerequisite(
+            f"the {split} pairs of pickapic cannot be read by this version",
+            fix="train on --suite shapes",
+        )
+
+    @cached_property
+    def _parti(self) -> PartiPrompts:
+        if self.files.captions is None:
+            raise MissingPrerequisite(
+                "the pickapic suite needs its captions",
+                fix=f"name the file of {SOURCE}: --captions FILE",
+            )
+        return read_parti_prompts(self.files.captions)
+
+    @cached_property
+    def digest(self) -> str:
+        """sha256 over captions, sampling settings and the rewards' definitions.
+
+        The weights that score are in a run's scorers.json by hash.
+        """
+        rewards = {
+            spec.name: [spec.kind, spec.gold, (spec.checkpoint / CONFIG).read_text("utf-8")]
+            for spec in self.rewards()
+        }
+        facts = [self.version, self._parti.sha256, asdict(self.sampling), rewards]
+        return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def suite(files: SuiteFiles) -> PickapicSuite:
+    """Entry point `ppdbench.suites: pickapic`."""
+    return PickapicSuite(files)
