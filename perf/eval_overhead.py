@@ -27,11 +27,11 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench import plugins
-from ppdbench.benchmarks.device import resolve
 from ppdbench.benchmarks.evaluate import evaluate
 from ppdbench.benchmarks.plan import Item, in_batches, plan_rewards
 from ppdbench.protocols import Generator, LoadContext, Reward, Suite
 from ppdbench.rewards.engine import score_images
+from ppdbench.runs.device import resolve
 from ppdbench.runs.environment import environment
 
 BAR = 0.90

@@ -46,6 +46,12 @@ class CascadeGenerator:
         self._base_folder = base_folder(context.suite.name)
         self._adapter_folder = adapter
         self._header: AdapterHeader | None = None
+        if not self._base_folder.is_dir():
+            raise MissingPrerequisite(
+                f"no Stable Cascade ships for the suite {context.suite.name!r}",
+                fix="use a suite whose weights ship, such as shapes; if this one's should be "
+                "there, reinstall ppdbench",
+            )
         read_config(self._base_folder)
         try:
             base = base_sha256(self._base_folder)

@@ -5,7 +5,6 @@ Only a suite's trainable rewards are used; a gold one is never even loaded here.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -19,6 +18,7 @@ from ppdbench.data.images import decode_image
 from ppdbench.data.pickapic import PreferencePair
 from ppdbench.protocols import Events, Reward, RewardSpec, Suite
 from ppdbench.rewards.engine import score_images
+from ppdbench.rewards.identity import scorer_identity
 from ppdbench.rewards.load import load_reward
 from ppdbench.runs.atomic import write_atomic
 from trainers.latents import LatentCache, batches, shard_count
@@ -64,14 +64,13 @@ def reward_margins(
     return {name: _read(cache, reward) for name, reward in rewards.items()}
 
 
-def identity(reward: Reward) -> str:
-    """12 hex digits that change with a reward's checkpoint or preprocessing."""
-    text = f"{reward.info.checkpoint_sha256}/{reward.info.preprocess}"
-    return hashlib.sha256(text.encode()).hexdigest()[:12]
-
-
 def _file(cache: LatentCache, reward: Reward, number: int) -> Path:
-    return cache.folder / (f"reward-{reward.info.name}-{identity(reward)}-{number:05}.safetensors")
+    return cache.folder / f"{_stem(reward)}-{number:05}.safetensors"
+
+
+def _stem(reward: Reward) -> str:
+    """Changes with a reward's checkpoint or preprocessing."""
+    return f"reward-{reward.info.name}-{scorer_identity(reward.info)}"
 
 
 def _score(
@@ -86,9 +85,8 @@ def _score(
 
 
 def _read(cache: LatentCache, reward: Reward) -> NDArray[np.float64]:
-    pattern = f"reward-{reward.info.name}-{identity(reward)}-*.safetensors"
     parts = []
-    for file in sorted(cache.folder.glob(pattern)):
+    for file in sorted(cache.folder.glob(f"{_stem(reward)}-*.safetensors")):
         with safe_open(file, framework="pt") as opened:
             parts.append(opened.get_tensor("scores"))
     scores = torch.cat(parts).numpy()

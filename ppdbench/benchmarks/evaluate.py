@@ -82,6 +82,11 @@ def evaluate(
     try:
         with _sigterm_as_interrupt():
             world = plugins.make_suite(suite, SuiteFiles(captions=captions))
+            drawn = list(world.captions("test"))
+            whole = limit is None or limit >= len(drawn)
+            drawn = drawn[:limit]
+            for note in world.notes:
+                events.note(note)
             device = resolve(device)
             wanted = list(dict.fromkeys([*models, world.baseline]))
             generators = dict(_make(name, world, device) for name in wanted)
@@ -90,11 +95,6 @@ def evaluate(
                     f"two of {', '.join(wanted)} are the same generator", fix="name each once"
                 )
             model = next(iter(generators))
-            drawn = list(world.captions("test"))
-            whole = limit is None or limit >= len(drawn)
-            drawn = drawn[:limit]
-            for note in world.notes:
-                events.note(note)
             items = [
                 item
                 for name, generator in generators.items()

@@ -11,6 +11,7 @@ from typing import Any
 
 from ppdbench import __version__, plugins
 from ppdbench.protocols import CaptionClassifier, Reward, RewardSpec, Suite
+from ppdbench.rewards.folder import files_of
 from ppdbench.rewards.identity import scorer_identity
 from ppdbench.rewards.load import load_reward
 from ppdbench.runs.fingerprint import fingerprint
@@ -78,6 +79,8 @@ class Scorers:
                 "gold": spec.gold,
                 "checkpoint_sha256": reward.info.checkpoint_sha256,
                 "preprocess": reward.info.preprocess,
+                "architecture": reward.info.architecture,
+                "precision": reward.info.precision,
             }
         entry["stamp"] = self._stamps[key]
         if self._entries.get(key) != entry:
@@ -89,11 +92,9 @@ class Scorers:
 
     def _stamp(self, spec: RewardSpec) -> str:
         """Changes when the scorer may have: other code, another suite, a touched checkpoint."""
-        files = sorted(spec.checkpoint.rglob("*")) if spec.checkpoint.is_dir() else []
         found = [
             (path.name, stat.st_size, stat.st_mtime_ns)
-            for path in files or [spec.checkpoint]
-            if path.is_file()
+            for path in files_of(spec.checkpoint, spec.weights)
             for stat in [path.stat()]
         ]
         return fingerprint(

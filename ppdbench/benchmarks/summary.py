@@ -33,7 +33,15 @@ SCHEMA_VERSION = 1
 SUMMARY_VERSION = 3
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
-REWARD_FIELDS = ("title", "kind", "gold", "checkpoint_sha256", "preprocess")
+REWARD_FIELDS = (
+    "title",
+    "kind",
+    "gold",
+    "checkpoint_sha256",
+    "preprocess",
+    "architecture",
+    "precision",
+)
 
 
 def write_summary(
@@ -64,6 +72,7 @@ def write_summary(
             "opponents": list(suite.opponents),
             "upper_bounds": dict(suite.upper_bounds),
             "fail_on_error": fail_on_error,
+            "notes": list(suite.notes),
         }
     )
     earlier = _earlier(run.summary)
@@ -138,7 +147,7 @@ def _summary(
         "notes": list(suite.notes),
         "generators": {row.name: _about(row) for row in rows.values()},
         "rewards": {
-            name: {field: entry[field] for field in REWARD_FIELDS}
+            name: {field: entry.get(field) for field in REWARD_FIELDS}
             for name, entry in rewards.items()
         },
         "benchmarks": summarise(

@@ -1,4 +1,4 @@
-"""`ppdbench list`: the plug-ins that are installed, by name; none of them is imported."""
+"""`ppdbench list`: what is installed, by name; no plug-in is imported."""
 
 from __future__ import annotations
 
@@ -42,19 +42,22 @@ def run(
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
     """List the installed models, suites, rewards and trainers."""
-    from ppdbench import plugins
-
+    found = {each.value: _names(each) for each in Section if section in (None, each)}
     if as_json:
-        found = {
-            each.value: plugins.names(GROUPS[each]) for each in Section if section in (None, each)
-        }
         typer.echo(json.dumps(found, indent=2))
         return
     if section is not None:
-        for name in plugins.names(GROUPS[section]):
+        for name in found[section.value]:
             typer.echo(name)
         return
-    for each in Section:
-        typer.echo(f"{each.value}:")
-        for name in plugins.names(GROUPS[each]):
+    for title, names in found.items():
+        typer.echo(f"{title}:")
+        for name in names:
             typer.echo(f"  {name}")
+
+
+def _names(section: Section) -> list[str]:
+    from ppdbench import plugins
+    from ppdbench.rewards.catalogue import known_names
+
+    return known_names() if section is Section.rewards else plugins.names(GROUPS[section])

@@ -38,7 +38,7 @@ class CaptionedImage:
 
     path: Path
     name: str
-    """As the manifest calls it, or relative to the folder."""
+    """As the manifest calls it, or relative to the folder; bytes that are no text are escaped."""
     caption: str | None
     problem: str | None = None
     """What is wrong with the caption; None also where there simply is none."""
@@ -92,7 +92,12 @@ def _beside(image: Path, name: str) -> CaptionedImage:
                 caption, problem = None, f"{text} is too long for a caption"
     except OSError as error:
         problem = f"{text} cannot be read: {error.strerror}"
-    return CaptionedImage(path=image, name=name, caption=caption, problem=problem)
+    return CaptionedImage(path=image, name=printable(name), caption=caption, problem=problem)
+
+
+def printable(text: str) -> str:
+    """The text with what is no Unicode, as in file names of other encodings, written as escapes."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _text(data: bytes, where: str) -> tuple[str | None, str | None]:
@@ -128,7 +133,8 @@ def _manifest(file: Path) -> Iterator[CaptionedImage]:
             caption, problem = None, f"the caption in {file.name}, line {number}, is no text"
         elif caption is not None and any("\ud800" <= sign <= "\udfff" for sign in caption):
             caption, problem = None, f"the caption in {file.name}, line {number}, is not UTF-8"
-        yield CaptionedImage(path=file.parent / name, name=name, caption=caption, problem=problem)
+        path = file.parent / name
+        yield CaptionedImage(path=path, name=printable(name), caption=caption, problem=problem)
 
 
 def _json_lines(text: str, file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -152,11 +158,14 @@ def _table(text: str, file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         # Tab-separated captions hold quotes that mean nothing but themselves.
         reader = csv.DictReader(lines, delimiter="\t", quoting=csv.QUOTE_NONE)
     else:
-        reader = csv.DictReader(lines)
+        reader = csv.DictReader(lines, strict=True)
     try:
         for row in reader:
-            yield reader.line_num, {key: row[key] for key in row if isinstance(key, str)}
+            yield (
+                reader.line_num,
+                {key.strip().lower(): row[key] for key in row if isinstance(key, str)},
+            )
     except csv.Error as error:
         raise UsageError(
-            f"{file}, line {reader.line_num}: {error}", fix="mend that line"
+            f"{file}, line {reader.reader.line_num}: {error}", fix="mend that line"
         ) from error

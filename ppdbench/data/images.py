@@ -47,9 +47,10 @@ MOST_PIXELS = 89_478_485
 
 
 def read_image(data: bytes, *, name: str = "the image") -> Image:
-    """Decode an image as it is stored: its own mode, its first frame, not turned by EXIF.
+    """Decode an image as Pillow opens it: its own mode, its first frame, not turned by EXIF.
 
-    The reward models' own code reads pictures this way, and scores are compared with theirs.
+    The reward models' own code reads pictures this way, and scores are compared with theirs. (A
+    TIFF is turned: Pillow itself does that.)
 
     Raises:
         PpdbenchError: the bytes are empty, truncated, no image, or would decode to more than
@@ -64,17 +65,17 @@ def read_image(data: bytes, *, name: str = "the image") -> Image:
         raise PpdbenchError(f"{name} is empty", fix="copy or download it again")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", PilImage.DecompressionBombWarning)
+            warnings.simplefilter("ignore")  # of bombs and odd tags: the file is named below
             image = PilImage.open(io.BytesIO(data), formats=READABLE)
-        if image.width * image.height > MOST_PIXELS:
-            raise PilImage.DecompressionBombError(
-                f"it would decode to {image.width * image.height / 1e6:.0f} megapixels, "
-                f"and {MOST_PIXELS / 1e6:.0f} are allowed"
-            )
-        image.load()
+            if image.width * image.height > MOST_PIXELS:
+                raise PilImage.DecompressionBombError(
+                    f"it would decode to {image.width * image.height / 1e6:.0f} megapixels, "
+                    f"and {MOST_PIXELS / 1e6:.0f} are allowed"
+                )
+            image.load()
     except UnidentifiedImageError:
         cause = f"{name} cannot be decoded: it is none of {', '.join(READABLE)}"
-    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+    except Exception as error:  # what decoders raise on damaged bytes is no closed list
         cause = f"{name} cannot be decoded: {error}"
     else:
         return image

@@ -51,7 +51,7 @@ def read_parti_prompts(path: Path) -> PartiPrompts:
             f"{path} cannot be read: {error.strerror}", fix="name a file, and mend its permissions"
         ) from error
     try:
-        lines = data.decode().removesuffix("\n").split("\n")
+        lines = data.decode("utf-8-sig").removesuffix("\n").split("\n")
     except UnicodeDecodeError as error:
         broken = data[: error.start].count(b"\n") + 1
         raise _unusable(path, broken, "it is not UTF-8") from error

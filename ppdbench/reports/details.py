@@ -67,7 +67,9 @@ def rewards(summary: Summary) -> list[dict[str, str]]:
     return [
         {
             "title": str(info.get("title") or name),
-            "kind": str(info.get("kind") or ""),
+            "kind": ", ".join(
+                str(info[key]) for key in ("kind", "architecture", "precision") if info.get(key)
+            ),
             "gold": "yes" if info.get("gold") else "no",
             "checkpoint": str(info.get("checkpoint_sha256") or ""),
             "preprocess": str(info.get("preprocess") or ""),

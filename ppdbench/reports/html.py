@@ -100,6 +100,7 @@ def render(
         times=details.times(summary),
         gallery=gallery(run_dir, summary, captions),
         missing=missing,
+        captions_known=bool(captions),
         generators=details.generators(summary),
         rewards=details.rewards(summary),
         environment=details.facts(_optional(run_dir / "env.json")),

@@ -39,7 +39,7 @@ def _images(scores: ScoreTable) -> Table:
 def _rewards(scores: ScoreTable) -> Table:
     from rich.text import Text
 
-    table = _table("reward", "mean [95% interval]", "sd", "n", "score id", "checkpoint")
+    table = _table("reward", "mean [95% interval]", "sd", "n", "score id")
     reasons = []
     for name, found in scores.summary().items():
         identity = scores.identities[name]
@@ -54,7 +54,6 @@ def _rewards(scores: ScoreTable) -> Table:
             "-" if found["sd"] is None else f"{found['sd']:.4f}",
             f"{found['n']}/{found['n_expected']}",
             identity.id,
-            identity.checkpoint_sha256[:12],
         )
         if name in scores.drift:
             drift = scores.drift[name]

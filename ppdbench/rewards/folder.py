@@ -10,13 +10,14 @@ hash instead (`weights`). Elsewhere: building the model (`open_clip_tower`).
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.rewards.file_hash import file_sha256
@@ -41,6 +42,8 @@ class TowerFolder:
     """The tokenizer's own merges; None is CLIP's."""
     published_sha256: str | None = None
     """What published weights must hash to, where it is known."""
+    text: Literal["open_clip", "transformers"] = "open_clip"
+    """Whose way it is to clean a caption before its tokens are made."""
 
     @property
     def architecture(self) -> str:
@@ -160,6 +163,28 @@ def read_config(path: Path, *, owner: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise PpdbenchError(f"{file} is not a JSON object", fix="write it again")
     return config
+
+
+def files_of(folder: Path, weights: Path | None = None) -> list[Path]:
+    """Files that a reward is read from, in its folder, its tower's, and where weights lie.
+
+    What cannot be found or understood is left out: loading the reward says so.
+    """
+    if not folder.is_dir():
+        return [folder] if folder.is_file() else []
+    found = sorted(path for path in folder.rglob("*") if path.is_file())
+    try:
+        config = read_config(folder, owner="")
+    except PpdbenchError:
+        return found
+    for entry in ("weights", "head"):
+        with contextlib.suppress(PpdbenchError):
+            if entry in config:
+                found.append(locate(folder, config[entry], weights, owner="").path)
+    tower = config.get("tower")
+    if isinstance(tower, str) and (folder / tower).resolve() != folder.resolve():
+        found += files_of((folder / tower).resolve(), weights)
+    return [path for path in dict.fromkeys(found) if path.is_file()]
 
 
 def require_files(files: Sequence[Path], *, owner: str) -> None:

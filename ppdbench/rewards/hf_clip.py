@@ -1,13 +1,14 @@
-"""A CLIP's weights as transformers names them, renamed to open_clip's.
+"""What transformers does otherwise with the CLIP that both it and open_clip hold.
 
-The two libraries hold the same model: transformers keeps query, key and value apart and its
-projections transposed. With one form, one tower serves both (PickScore and OpenAI's ViT-L/14 are
-published in transformers' form).
+Weights: query, key and value are apart, projections transposed, names its own. Captions: neither
+mended by ftfy nor freed of HTML entities. With both brought to open_clip's form, one tower serves
+all (PickScore and OpenAI's ViT-L/14 are published in transformers').
 """
 
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
@@ -83,3 +84,12 @@ def to_open_clip(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
             elif part.removeprefix("self_attn.") not in _PROJECTIONS:
                 renamed[name] = tensor
     return renamed
+
+
+def clean_as_transformers(text: str) -> str:
+    """A caption as CLIP's tokenizer in transformers normalises it: NFC, and each letter lower.
+
+    open_clip's own also mends mis-decoded text and resolves HTML entities. Whitespace is left:
+    no token has any.
+    """
+    return "".join(letter.lower() for letter in unicodedata.normalize("NFC", text))

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppdbench.data.captioned import printable
 from ppdbench.data.images import read_image
 from ppdbench.errors import PpdbenchError, one_line
 from ppdbench.rewards.preprocess import Recipe, to_rgb
@@ -142,9 +143,9 @@ def prepare_batch(
             image = one.rgb() if any(w.recipe is None for w in needs) else None
             error = None
         except PpdbenchError as cause:
-            image, error = None, cause.cause
+            image, error = None, printable(cause.cause)
         except Exception as cause:  # a decoder may raise anything at foreign bytes
-            image, error = None, f"{type(cause).__name__}: {one_line(cause)}"
+            image, error = None, printable(f"{type(cause).__name__}: {one_line(cause)}")
         batch.file_keys.append(one.file_key)
         batch.pixel_hashes.append(one.pixel_hash)
         batch.errors.append(error)

@@ -20,7 +20,7 @@ from weakref import WeakValueDictionary
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError, one_line
 from ppdbench.rewards.checkpoint import read_weights
 from ppdbench.rewards.folder import TowerFolder
-from ppdbench.rewards.hf_clip import is_hf_clip, to_open_clip
+from ppdbench.rewards.hf_clip import clean_as_transformers, is_hf_clip, to_open_clip
 from ppdbench.rewards.store import Store, key_of
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ TEXT_CACHE = 65_536
 
 Tokens = tuple[int, ...]
 
-_loaded: WeakValueDictionary[tuple[str, str, str, str], OpenClipTower] = WeakValueDictionary()
+_loaded: WeakValueDictionary[tuple[str, ...], OpenClipTower] = WeakValueDictionary()
 
 
 class OpenClipTower:
@@ -147,7 +147,7 @@ def load_tower(folder: TowerFolder, device: str, precision: Precision = "fp32") 
         raise UsageError(
             f"no precision is called {precision!r}", fix=f"use {' or '.join(PRECISIONS)}"
         )
-    key = (folder.sha256, folder.architecture, device, precision)
+    key = (folder.sha256, folder.architecture, folder.text, device, precision)
     tower = _loaded.get(key)
     if tower is None:
         config = _model_config(folder)
@@ -239,9 +239,12 @@ def _tokenizer(folder: TowerFolder, config: dict[str, Any]) -> Any:
     kwargs = dict(text_cfg.get("tokenizer_kwargs") or {})
     if folder.merges is not None:
         kwargs["bpe_path"] = str(folder.merges)
-    return import_open_clip().SimpleTokenizer(
+    tokenizer = import_open_clip().SimpleTokenizer(
         context_length=text_cfg.get("context_length", 77), **kwargs
     )
+    if folder.text == "transformers":
+        tokenizer.clean_fn = clean_as_transformers
+    return tokenizer
 
 
 def _load_weights(model: nn.Module, file: Path, device: str) -> None:

@@ -1,9 +1,9 @@
 """PickScore (arXiv 2305.01569): a CLIP ViT-H/14 tuned on Pick-a-Pic's choices.
 
-The score is exp(logit scale) times the cosine, as its model card computes it. Pictures go through
-transformers' CLIP processor, which crops one pixel elsewhere than torchvision where the side that
-is cut off is odd; its slow form is meant (Pillow's resize), which was the only one when the model
-was published. Weights in transformers' form or open_clip's.
+The score is exp(logit scale) times the cosine, as its model card computes it, by transformers'
+CLIP processor. That crops one pixel elsewhere than torchvision where what is cut off is odd, and
+cleans captions less than open_clip; its slow form is meant (Pillow's resize), the only one when
+the model was published. Weights in transformers' form or open_clip's.
 """
 
 from __future__ import annotations
@@ -37,6 +37,9 @@ def load(spec: RewardSpec, device: str) -> PickScore:
         PpdbenchError: config.json is unusable, or a file is not the published one.
     """
     owner = f"reward {spec.name!r}"
-    folder = read_tower_folder(spec.checkpoint, owner=owner, weights=spec.weights)
+    found = read_tower_folder(spec.checkpoint, owner=owner, weights=spec.weights)
+    folder = replace(found, text="transformers")
     recipe = replace(clip_recipe(folder), crop="floor")
-    return PickScore(info_of(spec, folder, recipe), folder, recipe, device)
+    info = info_of(spec, folder, recipe)
+    info = replace(info, preprocess=f"{info.preprocess}; text:nfc-lower")
+    return PickScore(info, folder, recipe, device)

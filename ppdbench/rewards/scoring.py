@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppdbench.data.captioned import printable
 from ppdbench.errors import UsageError, all_at_once, one_line
 from ppdbench.protocols import Events, Reward, RewardSpec
 from ppdbench.rewards.catalogue import spec_of
@@ -115,7 +116,7 @@ def score(
     )
     own = [sources[row] for row in process.own(len(sources))]
     called = names or [
-        str(source.image) if isinstance(source.image, Path) else str(source.index)
+        printable(str(source.image)) if isinstance(source.image, Path) else str(source.index)
         for source in sources
     ]
     shares = process.gather(work.run(own, loaded))

@@ -120,11 +120,18 @@ class PickapicSuite:
         The weights that score are in a run's scorers.json by hash.
         """
         rewards = {
-            spec.name: [spec.kind, spec.gold, (spec.checkpoint / CONFIG).read_text("utf-8")]
+            spec.name: [spec.kind, spec.gold, *_definition(spec.checkpoint)]
             for spec in self.rewards()
         }
         facts = [self.version, self._parti.sha256, asdict(self.sampling), rewards]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+
+def _definition(folder: Path) -> list[str]:
+    """A reward's config.json, and that of the tower it names."""
+    text = (folder / CONFIG).read_text("utf-8")
+    tower = json.loads(text).get("tower")
+    return [text, *(_definition(folder / tower) if tower else [])]
 
 
 def suite(files: SuiteFiles) -> PickapicSuite:

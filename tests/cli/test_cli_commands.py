@@ -14,6 +14,7 @@ from typer.testing import CliRunner
 from ppdbench import plugins
 from ppdbench.benchmarks.evaluate import TooManyFailures
 from ppdbench.cli import app
+from ppdbench.rewards.catalogue import published
 
 TRAINER = """
 from pathlib import Path
@@ -64,6 +65,7 @@ def test_list_names_plugins_without_importing_them() -> None:
         "suites:",
         "  world",
         "rewards:",
+        *(f"  {name}" for name in sorted(published())),
         "trainers:",
         "  mine",
     ]
@@ -76,7 +78,7 @@ def test_list_as_json_is_alone_on_standard_output() -> None:
     assert json.loads(done.stdout) == {
         "models": ["also", "painter"],
         "suites": ["world"],
-        "rewards": [],
+        "rewards": sorted(published()),
         "trainers": ["mine"],
     }
     done = CliRunner().invoke(app, ["list", "suites", "--json"])
