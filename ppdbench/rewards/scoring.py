@@ -7,6 +7,7 @@ after a kill, goes on from what the cache holds. Elsewhere: preparing files (`lo
 
 from __future__ import annotations
 
+import math
 import os
 import struct
 from collections.abc import Mapping, Sequence
@@ -46,6 +47,7 @@ DRIFT_IMAGES = 16
 """Images scored in fp32 too when reduced precision is asked for."""
 MOST_WORKERS = 16
 NO_CAPTION = "it has no caption"
+NO_TEXT = "its caption is not Unicode"
 
 
 def score(
@@ -79,7 +81,7 @@ def score(
             model needs, else one a core.
         cache: True for the user's cache, a file for another, False for none.
         names: what the table calls the images; by default their paths.
-        problems: row -> why it cannot be scored, known beforehand (a caption that is no text).
+        problems: row -> why it has no caption, where there is more to say than that.
         events: is told of progress.
 
     Raises:
@@ -102,16 +104,17 @@ def score(
         Source(
             index=row,
             image=Path(image) if isinstance(image, str | Path) else image,
-            caption=text,
+            caption=text if text is None or printable(text) == text else None,
         )
         for row, (image, text) in enumerate(zip(images, texts, strict=True))
     ]
+    no_text = {row: NO_TEXT for row, text in enumerate(texts) if text != sources[row].caption}
     work = _Work(
         store=_store(cache, events),
         device=device,
         batch_size=batch_size,
         workers=_workers(workers, device, process),
-        problems=problems or {},
+        problems={**no_text, **(problems or {})},
         events=events,
     )
     own = [sources[row] for row in process.own(len(sources))]
@@ -129,7 +132,7 @@ def score(
         if isinstance(reward, EmbeddingReward)
     }
     sample = [source for source in sources if source.index not in table.errors][:DRIFT_IMAGES]
-    table.drift.update(_drift(table, work.run(sample, exact)))
+    table.drift.update(_drift(table, work.run(sample, exact, "drift")))
     return table
 
 
@@ -153,20 +156,16 @@ class _Work:
     problems: Mapping[int, str]
     events: Events | None
 
-    def run(self, sources: Sequence[Source], rewards: Mapping[str, Reward]) -> _Share:
+    def run(
+        self, sources: Sequence[Source], rewards: Mapping[str, Reward], stage: str = "score"
+    ) -> _Share:
         """Score these sources with these rewards."""
         share = _Share({}, {}, {})
         wanted = _wanted(rewards, self.device)
         if self.events:
-            self.events.stage("score", len(sources))
-        for source in sources:
-            if source.index in self.problems:
-                share.errors[source.index] = dict.fromkeys(rewards, self.problems[source.index])
-        able = [source for source in sources if source.index not in self.problems]
-        if self.events:
-            self.events.advance(len(sources) - len(able))
+            self.events.stage(stage, len(sources))
         for batch in prepare(
-            able,
+            sources,
             wanted,
             self.store,
             batch_size=self.batch_size,
@@ -199,18 +198,19 @@ class _Work:
                 if error is not None:
                     _fail(share, source, one.reward, error)
                 elif one.needs_caption and source.caption is None:
-                    _fail(share, source, one.reward, NO_CAPTION)
+                    _fail(share, source, one.reward, self.problems.get(source.index, NO_CAPTION))
                 else:
                     todo.setdefault(one.reward, []).append(row)
         ready = _batch(batch)
         for reward, values in self._found(ready, {r: rewards[r] for r in todo}, todo).items():
             for row, value in values.items():
                 source = batch.sources[row]
-                if isinstance(value, float) and value == value:
-                    share.scores.setdefault(source.index, {})[reward] = value
+                if isinstance(value, str):
+                    _fail(share, source, reward, value)
+                elif not math.isfinite(value):
+                    _fail(share, source, reward, f"the score is {value}")
                 else:
-                    reason = value if isinstance(value, str) else "its score is not a number"
-                    _fail(share, source, reward, reason)
+                    share.scores.setdefault(source.index, {})[reward] = value
         if self.store is not None:
             _keep(self.store, batch, ready, wanted, todo, share)
 

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -211,17 +212,19 @@ def test_an_image_without_caption(
     specs: list[RewardSpec], files: list[Path], captions: list[str], cache: Path
 ) -> None:
     some: list[str | None] = [*captions]
-    some[2] = None
+    some[2] = some[3] = None
     table = score(files, some, specs, device="cpu", cache=cache, problems={3: "not UTF-8"})
     no = "it has no caption"
     assert table.errors == {
         2: {"clip": no, "hps": no},
-        3: dict.fromkeys(KINDS, "not UTF-8"),
+        3: {"clip": "not UTF-8", "hps": "not UTF-8"},
     }
-    assert np.isfinite(table.scores["aesthetic"][2])
+    assert np.isfinite(table.scores["aesthetic"]).all()
     alone = score(files, None, specs[1:2], device="cpu", cache=None)
     assert alone.errors == {}
     assert_allclose(alone.scores["aesthetic"][2], table.scores["aesthetic"][2], atol=1e-5)
+    broken = score(files[:2], ["\udcff", "a"], specs[:1], device="cpu", cache=cache)
+    assert broken.errors == {0: {"clip": "its caption is not Unicode"}}
     empty = score(files[:1], [""], specs[:1], device="cpu", cache=cache)
     assert np.isfinite(empty.scores["clip"][0])  # an empty caption is a caption
 
@@ -238,15 +241,21 @@ def test_a_reward_that_fails_on_one_image_fails_on_that_one(
     assert mended.errors == {}
 
     class Undefined(Width):
+        def __init__(self, value: float) -> None:
+            super().__init__()
+            self.info = replace(self.info, checkpoint_sha256=str(value))
+            self.value = value
+
         def score(
             self, images: Sequence[Image.Image], captions: Sequence[str]
         ) -> NDArray[np.float64]:
-            return super().score(images, captions) * np.nan
+            return super().score(images, captions) * self.value
 
-    undefined = score(files, captions, [Undefined()], device="cpu", cache=None)
-    assert {text for row in undefined.errors.values() for text in row.values()} == {
-        "its score is not a number"
-    }
+    for value in (np.nan, np.inf):
+        undefined = score(files, captions, [Undefined(value)], device="cpu", cache=cache)
+        said = {text for row in undefined.errors.values() for text in row.values()}
+        assert said == {f"the score is {value}"}
+        assert json.loads(undefined.as_json())["images"][0]["scores"] == {"width": None}
 
 
 def test_bf16_says_how_far_it_moves_scores(
