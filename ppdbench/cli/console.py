@@ -7,6 +7,7 @@ carries the JSON alone: anything that prints meanwhile is sent to standard error
 from __future__ import annotations
 
 import contextlib
+import io
 import sys
 import time
 from types import TracebackType
@@ -84,6 +85,8 @@ class Console:
     def json(self, text: str) -> None:
         """Print `text` to the real standard output if `--json` was asked for."""
         if self.as_json:
+            if isinstance(self._stdout, io.TextIOWrapper):
+                self._stdout.reconfigure(encoding="utf-8")  # whatever the terminal's is
             self._stdout.write(text if text.endswith("\n") else f"{text}\n")
             self._stdout.flush()
 

@@ -120,9 +120,9 @@ def run(
         if table.failed > fail_on_error * len(found):
             row, errors = next(iter(table.errors.items()))
             raise PpdbenchError(
-                f"{table.failed} of {len(found)} images have no score by every reward; first: "
+                f"{table.failed} of {len(found)} images lack a score; first: "
                 f"{table.images[row]}: {next(iter(errors.values()))}",
-                fix="mend the cause and run the same command again, which scores only those; "
+                fix="mend the cause and run the same command again; what was scored is kept; "
                 "or allow a share of failures with --fail-on-error",
             )
 

@@ -90,6 +90,8 @@ def _beside(image: Path, name: str) -> CaptionedImage:
             caption, problem = _text(data, str(text))
             if len(data) > LONGEST_CAPTION:
                 caption, problem = None, f"{text} is too long for a caption"
+            if caption is not None and not caption.strip():
+                caption = None
     except OSError as error:
         problem = f"{text} cannot be read: {error.strerror}"
     return CaptionedImage(path=image, name=printable(name), caption=caption, problem=problem)
@@ -116,16 +118,14 @@ def _manifest(file: Path) -> Iterator[CaptionedImage]:
             f"{file} cannot be read: {error.strerror}", fix="mend its permissions"
         ) from error
     rows = _json_lines(text, file) if file.suffix.lower() == ".jsonl" else _table(text, file)
-    file_column = caption_column = None
     for number, row in rows:
-        file_column = file_column or next((name for name in FILE_COLUMNS if name in row), None)
-        if caption_column not in row:
-            caption_column = next((name for name in CAPTION_COLUMNS if name in row), None)
+        file_column = next((name for name in FILE_COLUMNS if name in row), None)
+        caption_column = next((name for name in CAPTION_COLUMNS if name in row), None)
         name = row.get(file_column) if file_column else None
         if not isinstance(name, str) or not name or "\0" in name:
             raise UsageError(
-                f"{file}, line {number}: no image file is named",
-                fix=f"name it in one of {', '.join(FILE_COLUMNS)}",
+                f"{file}, line {number}: no image file is named in {', '.join(row)[:200]!r}",
+                fix=f"name it in a column called {' or '.join(FILE_COLUMNS)}",
             )
         caption = row.get(caption_column) if caption_column else None
         problem = None
@@ -133,6 +133,8 @@ def _manifest(file: Path) -> Iterator[CaptionedImage]:
             caption, problem = None, f"the caption in {file.name}, line {number}, is no text"
         elif caption is not None and any("\ud800" <= sign <= "\udfff" for sign in caption):
             caption, problem = None, f"the caption in {file.name}, line {number}, is not UTF-8"
+        if caption is not None and not caption.strip():
+            caption = None  # an empty field is how a table says that there is none
         path = file.parent / name
         yield CaptionedImage(path=path, name=printable(name), caption=caption, problem=problem)
 
@@ -149,7 +151,7 @@ def _json_lines(text: str, file: Path) -> Iterator[tuple[int, Mapping[str, Any]]
             ) from error
         if not isinstance(row, dict):
             raise UsageError(f"{file}, line {number}, is no object", fix="write one object a line")
-        yield number, row
+        yield number, {key.strip().lower(): value for key, value in row.items()}
 
 
 def _table(text: str, file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
@@ -161,6 +163,11 @@ def _table(text: str, file: Path) -> Iterator[tuple[int, Mapping[str, Any]]]:
         reader = csv.DictReader(lines, strict=True)
     try:
         for row in reader:
+            if None in row:
+                raise UsageError(
+                    f"{file}, line {reader.line_num}: more fields than the header has",
+                    fix="put a caption that holds the separator in double quotes",
+                )
             yield (
                 reader.line_num,
                 {key.strip().lower(): row[key] for key in row if isinstance(key, str)},

@@ -29,11 +29,18 @@ def _images(scores: ScoreTable) -> Table:
     for row, image in enumerate(scores.images):
         errors = scores.errors.get(row, {})
         cells = [
-            Text(errors[name], style="red") if name in errors else Text(f"{values[row]:.4f}")
+            Text(_shown(errors[name]), style="red")
+            if name in errors
+            else Text(f"{values[row]:.4f}")
             for name, values in scores.scores.items()
         ]
-        table.add_row(Text(image), *cells)
+        table.add_row(Text(_shown(image)), *cells)
     return table
+
+
+def _shown(text: str) -> str:
+    """Without what would steer a terminal: such signs are escaped."""
+    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _rewards(scores: ScoreTable) -> Table:
@@ -60,6 +67,9 @@ def _rewards(scores: ScoreTable) -> Table:
             reasons.append(
                 f"{name}: {identity.precision} moves scores by {drift['mean_abs']:.4f} on average, "
                 f"{drift['max_abs']:.4f} at most (n = {drift['n']}, against fp32)"
+                if drift["n"]
+                else f"{name}: how far {identity.precision} moves scores is not measured: "
+                f"{drift['reason']}"
             )
     table.caption = Text("\n".join(reasons)) if reasons else None
     return table

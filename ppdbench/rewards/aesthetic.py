@@ -23,15 +23,18 @@ from ppdbench.protocols import RewardInfo, RewardSpec
 from ppdbench.rewards.checkpoint import read_weights
 from ppdbench.rewards.clip import clip_recipe
 from ppdbench.rewards.embedding_reward import EmbeddingReward, info_of
+from ppdbench.rewards.file_hash import file_sha256
 from ppdbench.rewards.folder import (
     CONFIG,
     TowerFolder,
+    changed,
     checked_sha256,
     locate,
     read_config,
     read_tower_folder,
     require_files,
 )
+from ppdbench.rewards.open_clip_tower import full_precision
 from ppdbench.rewards.preprocess import Recipe
 from ppdbench.rewards.weights import Found
 
@@ -50,15 +53,18 @@ class AestheticReward(EmbeddingReward):
     needs_caption: ClassVar[bool] = False
 
     def __init__(
-        self, info: RewardInfo, folder: TowerFolder, recipe: Recipe, device: str, head: Path
+        self, info: RewardInfo, folder: TowerFolder, recipe: Recipe, device: str, head: Found
     ) -> None:
         super().__init__(info, folder, recipe, device)
-        self._head_file = head
+        self._head_file = head.path
+        self._head_sha256 = file_sha256(head.path)
 
     @cached_property
     def layers(self) -> list[Layer]:
         """The head's layers, on the device."""
         layers = read_head(self._head_file)
+        if file_sha256(self._head_file) != self._head_sha256:
+            raise changed(self._head_file)
         return [(weight.to(self.device), bias.to(self.device)) for weight, bias in layers]
 
     def score_embeddings(self, embeddings: Tensor, captions: Sequence[str]) -> Tensor:  # noqa: ARG002
@@ -69,7 +75,8 @@ class AestheticReward(EmbeddingReward):
                 f"its tower gives {embeddings.shape[-1]}",
                 fix=f"name the head's own tower in {self._head_file.parent / CONFIG}",
             )
-        return apply_head(self.layers, embeddings)
+        with full_precision():
+            return apply_head(self.layers, embeddings)
 
 
 def load(spec: RewardSpec, device: str) -> AestheticReward:
@@ -93,7 +100,7 @@ def load(spec: RewardSpec, device: str) -> AestheticReward:
     head_sha256 = hashlib.sha256(checked_sha256(spec.checkpoint, head).encode()).hexdigest()
     both = hashlib.sha256((folder.sha256 + head_sha256).encode()).hexdigest()
     info = replace(info_of(spec, folder, recipe), checkpoint_sha256=both)
-    return AestheticReward(info, folder, recipe, device, head.path)
+    return AestheticReward(info, folder, recipe, device, head)
 
 
 def _head_and_tower(
@@ -127,7 +134,7 @@ def read_head(file: Path) -> list[Layer]:
     }
     try:
         layers = [
-            (state[f"{names[n]}weight"].float(), state[f"{names[n]}bias"].float())
+            (_copied(state[f"{names[n]}weight"]), _copied(state[f"{names[n]}bias"]))
             for n in sorted(names)
         ]
     except KeyError as error:
@@ -140,6 +147,13 @@ def read_head(file: Path) -> list[Layer]:
             fix="give linear layers that end in one number",
         )
     return layers
+
+
+def _copied(tensor: Tensor) -> Tensor:
+    """In fp32 and apart from the file, which may change under a mapped tensor."""
+    import torch
+
+    return tensor.to(torch.float32, copy=True)
 
 
 def apply_head(layers: Sequence[Layer], embeddings: Tensor) -> Tensor:

@@ -13,7 +13,7 @@ from pathlib import Path
 from ppdbench import plugins
 from ppdbench.errors import UsageError, unknown_name
 from ppdbench.protocols import RewardSpec
-from ppdbench.rewards.folder import CONFIG
+from ppdbench.rewards.folder import describes_itself
 
 FOLDER = Path(__file__).parent / "published"
 
@@ -52,7 +52,7 @@ def spec_of(text: str) -> RewardSpec:
         raise UsageError(f"{text!r} names no path", fix="write NAME or NAME=PATH")
     path = Path(place).expanduser() if place else None
     known = published()
-    if path is not None and (path / CONFIG).is_file():
+    if path is not None and describes_itself(path):
         # A folder that describes itself is its own reward, under the name it is asked for by.
         kind = known[name].kind if name in known else name
         _require_kind(kind)
@@ -63,6 +63,12 @@ def spec_of(text: str) -> RewardSpec:
             name=name, kind=spec.kind, checkpoint=spec.checkpoint, title=spec.title, weights=path
         )
     _require_kind(name)
+    if path is None and any(spec.kind == name for spec in known.values()):
+        own = [other for other, spec in known.items() if spec.kind == name]
+        raise UsageError(
+            f"{name} is a kind of reward, and no folder is named",
+            fix=f"name its folder, {name}=FOLDER, or a published one: {', '.join(own)}",
+        )
     return RewardSpec(name=name, kind=name, checkpoint=path or Path())
 
 

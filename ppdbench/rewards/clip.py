@@ -5,6 +5,7 @@ The paper's is open_clip ViT-H-14, laion2b_s32b_b79k; `shapes` has a small one o
 
 from __future__ import annotations
 
+from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import RewardSpec
 from ppdbench.rewards.embedding_reward import CosineReward, info_of
 from ppdbench.rewards.folder import TowerFolder, read_tower_folder
@@ -25,8 +26,22 @@ def load(spec: RewardSpec, device: str) -> CosineReward:
     return CosineReward(info_of(spec, folder, recipe), folder, recipe, device)
 
 
-def clip_recipe(folder: TowerFolder) -> ClipRecipe:
-    """CLIP's preprocessing at the model's size, with the folder's mean and std if it has any."""
+def clip_recipe(folder: TowerFolder, *, resize_mode: str = "shortest") -> ClipRecipe:
+    """CLIP's preprocessing at the model's size, with the folder's mean and std if it has any.
+
+    Args:
+        folder: the model; its preprocess_cfg may say what is done anyway, and nothing else.
+        resize_mode: what is done.
+
+    Raises:
+        PpdbenchError: the folder asks for another way to resize, which would score otherwise.
+    """
+    for name, done in (("interpolation", "bicubic"), ("resize_mode", resize_mode)):
+        if (asked := folder.preprocess_cfg.get(name, done)) != done:
+            raise PpdbenchError(
+                f"{folder.path} asks for {name} {asked!r}, and its reward's is {done!r}",
+                fix=f"leave {name} out of preprocess_cfg if the model was trained so",
+            )
     mean, std = (
         tuple(map(float, folder.preprocess_cfg.get(name) or default))
         for name, default in (("mean", OPENAI_MEAN), ("std", OPENAI_STD))

@@ -67,6 +67,10 @@ class EmbeddingReward(ABC):
         """Names what is embedded by what; rewards of one view share their embeddings."""
         return f"{self.tower_key}/{self.recipe.identity}"
 
+    def forget_tower(self) -> None:
+        """Let go of the model; it is loaded again when it is needed."""
+        self.__dict__.pop("tower", None)
+
     def at(self, precision: Precision) -> Self:
         """The same reward with its model in another number format."""
         other = copy.copy(self)

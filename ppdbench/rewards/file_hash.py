@@ -24,7 +24,14 @@ def file_sha256(path: Path) -> str:
     if stat.st_size < LARGE:
         return _read(path)
     store = Store(default_path())
-    stamp = (path.resolve(), stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns)
+    stamp = (
+        path.resolve(),
+        stat.st_dev,
+        stat.st_ino,
+        stat.st_size,
+        stat.st_mtime_ns,
+        stat.st_ctime_ns,
+    )
     key = key_of(*map(str, stamp))
     if known := store.get("file", [key]).get(key):
         return known.decode()

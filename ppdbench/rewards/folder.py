@@ -65,9 +65,26 @@ class TowerFolder:
             PpdbenchError: a file is not the one that the folder's manifest.json or the publisher
                 lists.
         """
+        return self._hash()
+
+    def require_unchanged(self) -> None:
+        """See that the files are still those that `sha256` was made of; after they were read.
+
+        Raises:
+            PpdbenchError: they are not; what was read may be of either.
+        """
+        if self._hash() != self.sha256:
+            raise changed(self.weights)
+
+    def _hash(self) -> str:
         if self._by_name:
             return checked_sha256(self.path, Found(self.weights, self.published_sha256))
         return combined_hash(self.path, [self.path / CONFIG, self.weights, self.merges])
+
+
+def changed(file: Path) -> PpdbenchError:
+    """An error for a file that was replaced between being hashed and being read."""
+    return PpdbenchError(f"{file} was changed while it was read", fix="run the same command again")
 
 
 def read_tower_folder(path: Path, *, owner: str, weights: Path | None = None) -> TowerFolder:
@@ -86,6 +103,10 @@ def read_tower_folder(path: Path, *, owner: str, weights: Path | None = None) ->
     config = read_config(path, owner=owner)
     arch = config.get("arch")
     model_cfg = config.get("model_cfg", {} if arch else config)
+    if not isinstance(model_cfg, dict) or not isinstance(config.get("preprocess_cfg", {}), dict):
+        raise PpdbenchError(
+            f"model_cfg or preprocess_cfg in {path / CONFIG} is no object", fix="write it again"
+        )
     text_cfg = model_cfg.get("text_cfg", {})
     if not arch and not {"embed_dim", "vision_cfg", "text_cfg"} <= model_cfg.keys():
         raise PpdbenchError(
@@ -163,6 +184,18 @@ def read_config(path: Path, *, owner: str) -> dict[str, Any]:
     if not isinstance(config, dict):
         raise PpdbenchError(f"{file} is not a JSON object", fix="write it again")
     return config
+
+
+def describes_itself(path: Path) -> bool:
+    """Whether a folder's config.json is one of ours; those of hub repositories are not."""
+    if not (path / CONFIG).is_file():
+        return False
+    try:
+        config = json.loads((path / CONFIG).read_bytes())
+    except (OSError, ValueError):
+        return True  # reading it says what is wrong
+    known = {"arch", "model_cfg", "tower", "head", "embed_dim"}
+    return not isinstance(config, dict) or bool(known & config.keys())
 
 
 def files_of(folder: Path, weights: Path | None = None) -> list[Path]:

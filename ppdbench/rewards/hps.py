@@ -30,6 +30,6 @@ def load(spec: RewardSpec, device: str) -> CosineReward:
             f"{folder.path / CONFIG} does not say how HPS resizes",
             fix='add "preprocess_cfg": {"antialias": true} (torchvision >= 0.17) or false (before)',
         )
-    base = clip_recipe(folder)
+    base = clip_recipe(folder, resize_mode="longest")
     recipe = HpsRecipe(base.size, antialias, base.mean, base.std)
     return CosineReward(info_of(spec, folder, recipe), folder, recipe, device)

@@ -10,7 +10,7 @@ from ppdbench import __version__
 from ppdbench.protocols import RewardInfo
 from ppdbench.runs.fingerprint import fingerprint
 
-LIBRARIES = ("numpy", "open_clip_torch", "pillow", "torch")
+LIBRARIES = ("ftfy", "numpy", "open_clip_torch", "pillow", "torch")
 """Those whose versions have moved scores: decoding, resizing, tokens, arithmetic."""
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ppdbench import __version__
 from ppdbench.data.captioned import printable
 from ppdbench.data.images import read_image
 from ppdbench.errors import PpdbenchError, one_line
@@ -24,6 +25,9 @@ from ppdbench.rewards.store import Store, key_of
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
+
+MOST_BYTES = 2**30
+"""No image that is scored needs a file larger than this."""
 
 Vector = bytes
 """An embedding as little-endian float32."""
@@ -37,6 +41,8 @@ class Wanted:
     identity: str
     """`ScoreIdentity.id`."""
     needs_caption: bool
+    kept: bool
+    """Whether its scores may be kept: a stranger's code may change without a trace in its key."""
     view: str | None = None
     """Names its embeddings; None for a reward that takes pictures as they are."""
     recipe: Recipe | None = None
@@ -93,19 +99,31 @@ def prepare(
         batch_size: sources a batch.
         workers: processes that prepare ahead; 0 prepares here.
         pin: prepare for copying to a GPU.
+
+    Raises:
+        PpdbenchError: a worker died.
     """
     from torch.utils.data import DataLoader
 
     jobs = _Jobs(sources, wanted, Store(store.path) if store else None, batch_size)
     workers = min(workers, len(jobs))
     # One batch is one job: what crosses to this process is a few large tensors, not many small.
-    yield from DataLoader(
+    batches: DataLoader[Prepared] = DataLoader(
         jobs,  # type: ignore[arg-type]  # anything with a length and items will do
         batch_size=None,
         num_workers=workers,
         pin_memory=pin,
         prefetch_factor=2 if workers else None,
     )
+    try:
+        yield from batches
+    except RuntimeError as error:
+        if "DataLoader worker" not in str(error):
+            raise
+        raise PpdbenchError(
+            "a process that reads images was killed, perhaps for memory or shared memory",
+            fix="run again with --workers 0, or with a smaller --batch-size",
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +207,7 @@ class _One:
             self._data = _read_bytes(self.source.image)
             if self.store is not None:
                 # The decoder is part of what a file's pixels depend on.
-                key = key_of("pixels", _pillow(), hashlib.sha256(self._data).hexdigest())
+                key = key_of(__version__, _pillow(), hashlib.sha256(self._data).hexdigest())
                 if known := self.store.get("pixels", [key]).get(key):
                     self.pixel_hash = known.decode()
                 else:
@@ -198,7 +216,11 @@ class _One:
             self.pixel_hash = _hash_of(self.rgb())
         if self.store is None:
             return
-        keys = {w.reward: score_key(w.identity, self.pixel_hash, self._caption(w)) for w in wanted}
+        keys = {
+            w.reward: score_key(w.identity, self.pixel_hash, self._caption(w))
+            for w in wanted
+            if w.kept
+        }
         found = self.store.get("score", keys.values())
         self.scores = {
             reward: struct.unpack("<d", found[key])[0]
@@ -236,11 +258,17 @@ class _One:
 
 
 def _read_bytes(path: Path) -> bytes:
-    if not path.is_file():
+    if not path.exists():
         raise PpdbenchError(
             f"{path}: no such file", fix="mend the manifest, or put the image there"
         )
+    if not path.is_file():
+        raise PpdbenchError(f"{path} is no regular file", fix="name an image file")
     try:
+        if (size := path.stat().st_size) > MOST_BYTES:
+            raise PpdbenchError(
+                f"{path} has {size / 2**30:.1f} GiB, too much for an image", fix="name an image"
+            )
         return path.read_bytes()
     except OSError as error:
         raise PpdbenchError(

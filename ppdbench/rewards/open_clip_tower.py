@@ -92,6 +92,7 @@ class OpenClipTower:
         new = [key for key in dict.fromkeys(tokens) if key not in self._texts]
         names = {key: key_of(tower_key, *map(str, key)) for key in new}
         found = store.get("text", names.values())
+        self._make_room(len(new), tokens)
         for key in new:
             if (kept := found.get(names[key])) is not None:
                 vector = torch.from_numpy(np.frombuffer(kept, "<f4").copy())
@@ -107,25 +108,28 @@ class OpenClipTower:
         return [tuple(row) for row in self.tokenizer(list(captions)).tolist()]
 
     def _encode(self, new: Sequence[Tokens], wanted: Sequence[Tokens]) -> None:
-        """Encode new token rows; a full memory is emptied of all that is not wanted now."""
+        """Encode new token rows; a full memory is first emptied of all that is not wanted now."""
         import torch
 
         if not new:
             return
-        if len(self._texts) + len(new) > TEXT_CACHE:
-            kept = set(wanted)
-            self._texts = {key: text for key, text in self._texts.items() if key in kept}
+        self._make_room(len(new), wanted)
         with self._inference():
             rows = torch.tensor(new, device=self.device)
             embeddings = _normalised(self.model.encode_text(rows))  # type: ignore[operator]
         self._texts.update(zip(new, embeddings, strict=True))
+
+    def _make_room(self, new: int, wanted: Sequence[Tokens]) -> None:
+        if len(self._texts) + new > TEXT_CACHE:
+            kept = set(wanted)
+            self._texts = {key: text for key, text in self._texts.items() if key in kept}
 
     @contextmanager
     def _inference(self) -> Iterator[None]:
         import torch
 
         try:
-            with torch.inference_mode(), _full_precision():
+            with torch.inference_mode(), full_precision():
                 yield
         except torch.OutOfMemoryError as error:
             raise PpdbenchError(
@@ -153,6 +157,7 @@ def load_tower(folder: TowerFolder, device: str, precision: Precision = "fp32") 
         config = _model_config(folder)
         model = build_model(config, empty=True, precision=precision)
         _load_weights(model, folder.weights, device)
+        folder.require_unchanged()
         if precision == "bf16":
             _to_bf16(model)
         tower = OpenClipTower(model, _tokenizer(folder, config), device, precision)
@@ -290,7 +295,7 @@ def _normalised(features: Tensor) -> Tensor:
 
 
 @contextmanager
-def _full_precision() -> Iterator[None]:
+def full_precision() -> Iterator[None]:
     """Keep TF32 out: it moves a CLIP score by more than two models may differ."""
     import torch
 

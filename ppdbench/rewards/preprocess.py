@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol
 
+from ppdbench.data.images import MOST_PIXELS
+from ppdbench.errors import PpdbenchError
+
 if TYPE_CHECKING:
     from PIL.Image import Image
     from torch import Tensor
@@ -79,6 +82,12 @@ class ClipRecipe:
             # torchvision truncates the long side and rounds the crop's corner; so does this.
             width = self.size if width == short else int(self.size * width / short)
             height = self.size if height == short else int(self.size * height / short)
+            if width * height > MOST_PIXELS:
+                raise PpdbenchError(
+                    f"an image of {image.width} x {image.height} is too narrow: it would be "
+                    f"resized to {width} x {height}",
+                    fix="crop it",
+                )
             image = image.resize((width, height), PilImage.Resampling.BICUBIC)
         left, top = self._corner(width), self._corner(height)
         return image.crop((left, top, left + self.size, top + self.size))
@@ -93,7 +102,7 @@ class HpsRecipe:
     """HPSv2's: longest side to `size` (bicubic on floats), centre zero padding, then normalise.
 
     `antialias` must be said: the original leaves it to torchvision, whose default for tensors
-    changed from off to on with 0.17, and scores with it (facts differ by several percent).
+    changed from off to on with 0.17, and scores with it (by several percent).
     Values are not clamped after resizing, as in the original.
     """
 

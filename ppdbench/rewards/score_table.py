@@ -27,12 +27,14 @@ CSV_COLUMNS = (
     "architecture",
     "preprocess",
     "precision",
+    "precision_drift_mean",
+    "precision_drift_max",
     "device",
     "libraries",
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class ScoreTable:
     """Row i of everything belongs to image i."""
 
@@ -47,9 +49,11 @@ class ScoreTable:
     """Row -> reward -> why there is no score."""
     pixel_sha256: list[str | None] = field(default_factory=list)
     """Hash over an image's size and RGB pixels; None where it could not be read."""
+    processes: int = 1
+    """How many shared the work."""
     drift: dict[str, dict[str, Any]] = field(default_factory=dict)
     """Reward -> n, max_abs, mean_abs: how far reduced precision moves its scores from fp32's,
-    measured on some of these images; empty in fp32."""
+    measured on some of these images (n = 0 and a reason where it could not be); empty in fp32."""
 
     @property
     def failed(self) -> int:
@@ -95,6 +99,7 @@ class ScoreTable:
             "schema_version": SCHEMA_VERSION,
             "n_images": len(self.images),
             "n_failed": self.failed,
+            "n_processes": self.processes,
             "rewards": rewards,
             "summary": self.summary(),
             "precision_drift": self.drift or None,
@@ -122,6 +127,8 @@ class ScoreTable:
                         "architecture": identity.architecture,
                         "preprocess": identity.preprocess,
                         "precision": identity.precision,
+                        "precision_drift_mean": self.drift.get(reward, {}).get("mean_abs", ""),
+                        "precision_drift_max": self.drift.get(reward, {}).get("max_abs", ""),
                         "device": identity.device,
                         "libraries": " ".join(f"{k}=={v}" for k, v in identity.libraries.items()),
                     }

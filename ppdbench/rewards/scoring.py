@@ -16,8 +16,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import ppdbench
 from ppdbench.data.captioned import printable
-from ppdbench.errors import UsageError, all_at_once, one_line
+from ppdbench.errors import PpdbenchError, UsageError, all_at_once, one_line
 from ppdbench.protocols import Events, Reward, RewardSpec
 from ppdbench.rewards.catalogue import spec_of
 from ppdbench.rewards.embedding_reward import BATCH_SIZE, EmbeddingReward
@@ -78,7 +79,7 @@ def score(
             moves scores, measured on the first images.
         batch_size: images embedded at once; moves scores by float noise only.
         workers: processes that read and preprocess; by default none on a CPU, whose cores the
-            model needs, else one a core.
+            model needs, else one a core, 16 at most.
         cache: True for the user's cache, a file for another, False for none.
         names: what the table calls the images; by default their paths.
         problems: row -> why it has no caption, where there is more to say than that.
@@ -96,10 +97,14 @@ def score(
         raise UsageError(
             f"no precision is called {precision!r}", fix=f"use {' or '.join(PRECISIONS)}"
         )
+    if names is not None and len(names) != len(images):
+        raise ValueError(f"{len(images)} images but {len(names)} names")
     process = shards(device)
     device = process.device or resolve(device)
     loaded = _load(rewards, device, precision)
     texts = list(captions) if captions is not None else [None] * len(images)
+    if odd := [text for text in texts if not isinstance(text, str | None)]:
+        raise ValueError(f"a caption is {odd[0]!r}, neither text nor None")
     sources = [
         Source(
             index=row,
@@ -124,16 +129,27 @@ def score(
     ]
     shares = process.gather(work.run(own, loaded))
     table = _merged(shares, called, [source.caption for source in sources], loaded, device)
-    if precision == "fp32" or not process.first:
-        return table
-    exact = {
-        name: reward.at("fp32")
-        for name, reward in loaded.items()
-        if isinstance(reward, EmbeddingReward)
-    }
-    sample = [source for source in sources if source.index not in table.errors][:DRIFT_IMAGES]
-    table.drift.update(_drift(table, work.run(sample, exact, "drift")))
+    table.processes = process.count
+    if precision != "fp32" and process.first:
+        _measure_drift(table, work, sources, loaded)
     return table
+
+
+def _measure_drift(
+    table: ScoreTable, work: _Work, sources: Sequence[Source], rewards: Mapping[str, Reward]
+) -> None:
+    """Score the first images in fp32 too; the scores that there are stay, whatever happens."""
+    exact = {}
+    for name, reward in rewards.items():
+        if isinstance(reward, EmbeddingReward):
+            exact[name] = reward.at("fp32")
+            reward.forget_tower()  # two models at once may be more than a device holds
+    some = set(table.scores)
+    sample = [s for s in sources if table.errors.get(s.index, {}).keys() < some][:DRIFT_IMAGES]
+    try:
+        table.drift.update(_drift(table, work.run(sample, exact, "drift")))
+    except PpdbenchError as error:
+        table.drift.update({name: {"n": 0, "reason": error.cause} for name in exact})
 
 
 @dataclass(slots=True)
@@ -279,12 +295,14 @@ def _wanted(rewards: Mapping[str, Reward], device: str) -> list[Wanted]:
             needs_caption=reward.needs_caption,
             view=reward.view,
             recipe=reward.recipe,
+            kept=type(reward).__module__.startswith(f"{ppdbench.__name__}."),
         )
         if isinstance(reward, EmbeddingReward)
         else Wanted(
             reward=name,
             identity=score_identity(reward.info, device).id,
-            needs_caption=True,
+            needs_caption=getattr(reward, "needs_caption", True),
+            kept=False,
         )
         for name, reward in rewards.items()
     ]
@@ -295,7 +313,14 @@ def _workers(asked: int | None, device: str, process: Shards) -> int:
         return asked
     if device == "cpu":
         return 0
-    return min(MOST_WORKERS, max(1, (os.cpu_count() or 1) // process.count))
+    return min(MOST_WORKERS, max(1, _cores() // process.count))
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _store(cache: Path | bool | None, events: Events | None) -> Store | None:
@@ -338,7 +363,7 @@ def _keep(
     )
     scores = {}
     for one in wanted:
-        for row in todo.get(one.reward, ()):
+        for row in todo.get(one.reward, ()) if one.kept else ():
             source, known = batch.sources[row], hashes[row]
             value = share.scores.get(source.index, {}).get(one.reward)
             if value is not None and known is not None:
@@ -391,7 +416,7 @@ def _merged(
 
 def _drift(table: ScoreTable, exact: _Share) -> dict[str, Any]:
     """Reward -> how far its scores are from fp32's, on the images that have both."""
-    found = {}
+    found: dict[str, dict[str, Any]] = {}
     for name, scores in table.scores.items():
         moved = [
             abs(float(scores[row]) - values[name])
@@ -404,4 +429,6 @@ def _drift(table: ScoreTable, exact: _Share) -> dict[str, Any]:
                 "max_abs": max(moved),
                 "mean_abs": sum(moved) / len(moved),
             }
+        elif table.identities[name].precision != "fp32":
+            found[name] = {"n": 0, "reason": "no image has its score in both"}
     return found

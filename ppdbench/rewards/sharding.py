@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Any
+
+from ppdbench.errors import UsageError
+from ppdbench.runs.device import resolve
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +41,18 @@ class Shards:
 
 def launched() -> bool:
     """Whether a launcher (accelerate, torchrun) started several processes; imports nothing."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+    return _number("WORLD_SIZE", 1) > 1
 
 
 def first_process() -> bool:
     """Whether this process is the one that prints; known before any process is joined."""
-    return int(os.environ.get("RANK", "0")) == 0
+    return not launched() or _number("RANK", 0) == 0
+
+
+def _number(variable: str, default: int) -> int:
+    """A launcher's variable; one that holds no number is some other program's."""
+    text = os.environ.get(variable, "")
+    return int(text) if text.isdigit() else default
 
 
 def shards(device: str) -> Shards:
@@ -50,10 +60,20 @@ def shards(device: str) -> Shards:
 
     Args:
         device: what the user asked for; "cpu" keeps all processes there.
+
+    Raises:
+        UsageError: one device is named for several processes.
+        MissingPrerequisite: the kind of device is not here.
     """
     if not launched():
         return Shards()
+    if ":" in resolve(device):
+        raise UsageError(
+            f"the device {device} is one, and several processes were launched",
+            fix="leave the number out: each process is given a device of its own",
+        )
     from accelerate import PartialState
 
-    state = PartialState(cpu=device == "cpu")
+    # The slowest share may take much longer than the quickest; a dead process ends the others.
+    state = PartialState(cpu=device == "cpu", timeout=timedelta(days=7))
     return Shards(state.process_index, state.num_processes, str(state.device))

@@ -3,7 +3,7 @@
 A key names everything that its value depends on, so an entry is never wrong, only unused. Several
 processes may use one file at once. A store that cannot be read or written costs time and no
 result: it says so once, and its owner computes. Elsewhere: what is kept and under which keys
-(`reader`, `engine`, `file_hash`).
+(`loader`, `scoring`, `file_hash`).
 """
 
 from __future__ import annotations

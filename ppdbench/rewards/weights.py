@@ -4,7 +4,7 @@ Looked for where the user says, in the weights folder, in the Hugging Face hub's
 downloaded; what is missing is named with its sha256 and the place to put it.
 
 Elsewhere: which files a reward is made of (its config.json, `folder`), reading them
-(`open_clip_tower`).
+(`checkpoint`).
 """
 
 from __future__ import annotations
@@ -66,6 +66,8 @@ def published_files(entries: object, *, where: Path) -> tuple[PublishedFile, ...
     """
     listed = entries if isinstance(entries, list) else [entries]
     try:
+        if not listed:
+            raise ValueError("the list is empty")
         return tuple(PublishedFile(**_strings(entry)) for entry in listed)
     except (TypeError, ValueError) as error:
         raise PpdbenchError(
@@ -87,18 +89,13 @@ def find(files: Sequence[PublishedFile], given: Path | None, *, owner: str) -> F
     """
     if given is not None and given.is_file():
         return Found(given, _hash_of(files, given))
+    if given is not None:
+        return _required(files, given, owner)
+    if (found := _in_folder(files, weights_folder())) is not None:
+        return found
     for file in files:
-        for folder in [*([given] if given else []), weights_folder()]:
-            for path in (folder / file.folder / file.file, folder / file.file):
-                if path.is_file():
-                    return Found(path, file.sha256)
         if (cached := _in_hub_cache(file)) is not None:
             return Found(cached, file.sha256)
-    if given is not None and not given.exists():
-        raise MissingPrerequisite(
-            f"the weights of {owner} are not at {given}: no such file or folder",
-            fix="mend the path",
-        )
     first = files[0]
     place = weights_folder() / first.folder / first.file
     fetch = f"`hf download {first.repo} {first.file}`, or " if first.on_hub else ""
@@ -108,6 +105,30 @@ def find(files: Sequence[PublishedFile], given: Path | None, *, owner: str) -> F
         f"the weights of {owner} are not here: {' or '.join(map(str, files))}",
         fix=f"{fetch}put the file at {place}{movable}",
     )
+
+
+def _required(files: Sequence[PublishedFile], given: Path, owner: str) -> Found:
+    """One of the files in the folder that the user named, and nowhere else."""
+    if not given.exists():
+        raise MissingPrerequisite(
+            f"the weights of {owner} are not at {given}: no such file or folder",
+            fix="mend the path",
+        )
+    found = _in_folder(files, given)
+    if found is None:
+        raise MissingPrerequisite(
+            f"{given} holds no weights of {owner}: {' or '.join(map(str, files))}",
+            fix="put the file there, or name the file itself",
+        )
+    return found
+
+
+def _in_folder(files: Sequence[PublishedFile], folder: Path) -> Found | None:
+    for file in files:
+        for path in (folder / file.folder / file.file, folder / file.file):
+            if path.is_file():
+                return Found(path, file.sha256)
+    return None
 
 
 def _hash_of(files: Sequence[PublishedFile], given: Path) -> str | None:

@@ -27,7 +27,9 @@ def resolve(device: str) -> str:
     try:
         kind = torch.device(device).type
     except RuntimeError as error:
-        raise UsageError(f"no device is called {device!r}", fix="use auto, cpu or cuda") from error
+        raise UsageError(
+            f"no device is called {device!r}", fix="use auto, cpu, cuda or mps"
+        ) from error
     here: dict[str, bool] = {
         "cpu": True,
         "cuda": torch.cuda.is_available(),

@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from ppdbench.data.parti_prompts import PUBLISHED_CAPTIONS, SOURCE, PartiPrompts, read_parti_prompts
 from ppdbench.errors import MissingPrerequisite
@@ -127,11 +128,14 @@ class PickapicSuite:
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
-def _definition(folder: Path) -> list[str]:
-    """A reward's config.json, and that of the tower it names."""
-    text = (folder / CONFIG).read_text("utf-8")
-    tower = json.loads(text).get("tower")
-    return [text, *(_definition(folder / tower) if tower else [])]
+def _definition(folder: Path) -> list[Any]:
+    """A reward's config and that of the tower it names; hashes that we learn later move nothing."""
+    config = json.loads((folder / CONFIG).read_bytes())
+    for name in ("weights", "head"):
+        if isinstance(config.get(name), list):
+            config[name] = [[file["repo"], file["file"]] for file in config[name]]
+    tower = config.get("tower")
+    return [config, *(_definition(folder / tower) if tower else [])]
 
 
 def suite(files: SuiteFiles) -> PickapicSuite:

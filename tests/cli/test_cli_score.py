@@ -18,12 +18,16 @@ from PIL import Image
 from typer.testing import CliRunner
 
 from ppdbench.cli import app
+from ppdbench.errors import PpdbenchError
+from ppdbench.rewards.sharding import shards
 from ppdbench.rewards.store import Store
 
 REWARDS = ["--suite", "shapes", "--reward", "clip", "--reward", "aesthetic", "--reward", "hps"]
 ALONE = [sys.executable, "-m", "ppdbench", "score"]
 LAUNCHED = [
-    *(sys.executable, "-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"),
+    # With --cpu accelerate starts one process whatever --num_processes says; this starts two, and
+    # --device cpu keeps them there.
+    *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"),
     *("--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"),
     *("-m", "ppdbench", "score"),
 ]
@@ -79,7 +83,7 @@ def test_failures_are_shown_and_decide_the_exit_code(tmp_path: Path) -> None:
     assert document["images"][2]["scores"]["clip"] is not None
     run(folder, *REWARDS, "--fail-on-error", "0.25")
     done = CliRunner().invoke(app, ["score", str(folder), *REWARDS])
-    assert "1 of 4 images have no score" in done.stderr
+    assert "1 of 4 images lack a score" in done.stderr
     assert "1.png is empty" in done.stderr
 
 
@@ -134,6 +138,7 @@ def test_two_processes_under_accelerate_share_the_work(tmp_path: Path, cache: Pa
     assert several.returncode == 0, several.stderr
     alone = json.loads(run(*what, "--no-cache", "--fail-on-error", "0.5"))
     found = json.loads(several.stdout)  # one document, from one process
+    assert (found["n_processes"], alone["n_processes"]) == (2, 1)
     assert found["n_failed"] == 1
     assert found["images"][5]["errors"] == alone["images"][5]["errors"]
     for ours, theirs in zip(found["images"], alone["images"], strict=True):
@@ -141,7 +146,34 @@ def test_two_processes_under_accelerate_share_the_work(tmp_path: Path, cache: Pa
         for name, value in theirs["scores"].items():
             assert ours["scores"][name] == pytest.approx(value, abs=1e-4)
     assert found["summary"]["clip"]["n"] == 6
-    assert cache.is_file()
+    assert kept(cache) == 3 * 6
+
+
+def test_more_processes_than_images_and_one_device_for_two(tmp_path: Path) -> None:
+    what = [str(pictures(tmp_path / "images", 1)), *REWARDS, "--json"]
+    done = subprocess.run(
+        [*LAUNCHED, *what, "--device", "cpu"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert (found["n_processes"], found["summary"]["clip"]["n"]) == (2, 1)
+
+
+@pytest.mark.parametrize(("variable", "value"), [("RANK", "3"), ("WORLD_SIZE", ""), ("RANK", "x")])
+def test_some_other_programs_variables_silence_nothing(
+    variable: str, value: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert "clip" in run(pictures(tmp_path / "images", 1), *REWARDS)
+
+
+@pytest.mark.parametrize("device", ["cuda:0", "cpu:1", "nonsense"])
+def test_one_device_is_not_for_several_processes(
+    device: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(PpdbenchError):
+        shards(device)
 
 
 def start(folder: Path, *more: str) -> subprocess.Popen[str]:

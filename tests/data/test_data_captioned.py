@@ -103,12 +103,13 @@ def test_a_single_image_has_the_caption_beside_it(tmp_path: Path) -> None:
     [
         (b"\xef\xbb\xbf two  words \r\n", " two  words "),
         (b"one\ntwo\n\n", "one\ntwo"),
-        (b"", ""),
+        (b"", None),
+        (b" \n", None),
         *[(text.encode(), text) for text in AWKWARD],
     ],
 )
 def test_a_text_file_is_the_caption_but_for_bom_and_line_ends(
-    tmp_path: Path, content: bytes, caption: str
+    tmp_path: Path, content: bytes, caption: str | None
 ) -> None:
     put(tmp_path / "a.txt", content)
     assert captions(read_captioned(put(tmp_path / "a.png"))) == {"a.png": caption}
@@ -179,7 +180,7 @@ def test_columns_go_by_several_names_and_paths_are_the_manifests(tmp_path: Path,
             ]
             manifest = put(tmp_path / "in" / f"{file}-{text}.{kind}", WRITERS[kind](rows))
             found = read_captioned(manifest)
-            assert captions(found) == {"sub/x.png": "a fox", "not/there.png": ""}
+            assert captions(found) == {"sub/x.png": "a fox", "not/there.png": None}
             assert found[0].path == tmp_path / "in" / "sub" / "x.png"
 
 
@@ -286,9 +287,10 @@ def test_no_caption_is_no_problem(tmp_path: Path, name: str, content: str) -> No
     assert captions(read_captioned(manifest)) == {"a.png": None, "b.png": None}
 
 
-def test_fields_beyond_the_header_do_no_harm(tmp_path: Path) -> None:
-    manifest = put(tmp_path / "m.csv", "file,text\na.png,one,two,three\nb.png,four\n")
-    assert captions(read_captioned(manifest)) == {"a.png": "one", "b.png": "four"}
+def test_a_caption_with_an_unquoted_comma_is_not_cut_off(tmp_path: Path) -> None:
+    manifest = put(tmp_path / "m.csv", "file,text\na.png,four\nb.png,a red, round circle\n")
+    with pytest.raises(UsageError, match="line 3: more fields than the header"):
+        read_captioned(manifest)
 
 
 @pytest.mark.parametrize("escaped", [True, False])

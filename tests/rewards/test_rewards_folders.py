@@ -134,3 +134,48 @@ def test_unknown_architecture(root: Path) -> None:
     )
     with pytest.raises(MissingPrerequisite, match="'ViT-nothing', which open_clip lacks"):
         clip.load(spec(root / "clip"), "cpu")
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked"),
+    [
+        ("clip", {"interpolation": "bilinear"}),
+        ("clip", {"resize_mode": "squash"}),
+        ("hps", {"antialias": True, "resize_mode": "shortest"}),
+    ],
+)
+def test_preprocessing_that_is_not_the_rewards(
+    kind: str, asked: dict[str, object], root: Path
+) -> None:
+    file = root / kind / "config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "preprocess_cfg": asked}))
+    with pytest.raises(PpdbenchError, match="and its reward's is"):
+        {"clip": clip, "hps": hps}[kind].load(spec(root / kind), "cpu")
+
+
+@pytest.mark.parametrize("kind", ["clip", "aesthetic"])
+def test_weights_replaced_after_they_were_named(kind: str, root: Path) -> None:
+    """A score must not stand under the hash of a file that it was not computed from."""
+    reward = {"clip": clip, "aesthetic": aesthetic}[kind].load(spec(root / kind), "cpu")
+    file = root / kind / ("model" if kind == "clip" else "head")
+    file = file.with_suffix(".safetensors")
+    save_file({name: 2 * tensor for name, tensor in load_file(file).items()}, file)
+    with pytest.raises(PpdbenchError, match="was changed while it was read") as caught:
+        reward.score(PICTURE, ["a"])
+    one_cause_one_fix(caught.value)
+    again = {"clip": clip, "aesthetic": aesthetic}[kind].load(spec(root / kind), "cpu")
+    assert again.info.checkpoint_sha256 != reward.info.checkpoint_sha256
+    again.score(PICTURE, ["a"])
+
+
+def test_a_head_is_apart_from_its_file(root: Path) -> None:
+    folder = root / "aesthetic"
+    (folder / "config.json").write_text(json.dumps({"tower": "../clip", "head": "head.pth"}))
+    torch.save(load_file(folder / "head.safetensors"), folder / "head.pth")
+    reward = aesthetic.load(spec(folder), "cpu")
+    before = [weight.clone() for weight, _ in reward.layers]
+    size = (folder / "head.pth").stat().st_size
+    with (folder / "head.pth").open("r+b") as opened:  # in place: a mapped tensor would follow
+        opened.write(b"\1" * size)
+    for (weight, _), kept in zip(reward.layers, before, strict=True):
+        assert torch.equal(weight, kept)

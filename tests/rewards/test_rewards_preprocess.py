@@ -10,6 +10,7 @@ from PIL import Image
 from torchvision.transforms import functional as tvf
 from torchvision.transforms import v2
 
+from ppdbench.errors import PpdbenchError
 from ppdbench.rewards.preprocess import (
     OPENAI_MEAN,
     OPENAI_STD,
@@ -71,6 +72,13 @@ def test_hps_pads_with_black_before_normalising() -> None:
     torch.testing.assert_close(padded[:, 0, 0], black)
     torch.testing.assert_close(padded[:, 15, 0], black)
     assert (padded[:, 16, 0] > 1).all()
+
+
+def test_a_thread_of_an_image_is_refused_before_it_is_enlarged() -> None:
+    thread = Image.new("RGB", (1, 40_000))  # would be resized to 224 x 8,960,000
+    with pytest.raises(PpdbenchError, match="too narrow"):
+        ClipRecipe(224)([thread])
+    assert HpsRecipe(224, antialias=True)([thread]).shape == (1, 3, 224, 224)
 
 
 def test_a_batch_mixes_sizes() -> None:

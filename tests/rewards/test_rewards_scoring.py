@@ -5,12 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from numpy.testing import assert_allclose, assert_array_equal
 from numpy.typing import NDArray
 from PIL import Image
@@ -258,6 +261,58 @@ def test_a_reward_that_fails_on_one_image_fails_on_that_one(
         assert json.loads(undefined.as_json())["images"][0]["scores"] == {"width": None}
 
 
+def test_a_strangers_scores_are_not_kept(
+    files: list[Path], captions: list[str], cache: Path
+) -> None:
+    """Nothing in a key tells that a stranger's code was changed."""
+
+    class Changed(Width):
+        def score(
+            self, images: Sequence[Image.Image], captions: Sequence[str]
+        ) -> NDArray[np.float64]:
+            return super().score(images, captions) + 1
+
+    before = score(files, captions, [Width()], device="cpu", cache=cache)
+    after = score(files, captions, [Changed()], device="cpu", cache=cache)
+    assert_array_equal(after.scores["width"], before.scores["width"] + 1)
+
+
+def test_a_worker_that_dies_is_named(
+    specs: list[RewardSpec],
+    files: list[Path],
+    captions: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def killed(*_: object) -> None:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    monkeypatch.setattr(loader, "prepare_batch", killed)
+    with pytest.raises(PpdbenchError, match="a process that reads images was killed"):
+        score(files, captions, specs, device="cpu", cache=None, workers=1)
+
+
+def test_bf16_without_captions_and_without_memory(
+    specs: list[RewardSpec], files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rough = score(files, None, specs, device="cpu", precision="bf16", cache=None)
+    assert rough.drift["aesthetic"]["n"] == len(files)
+    assert rough.drift["clip"]["n"] == 0
+    assert rough.drift["clip"]["reason"]
+    original = OpenClipTower.encode_images
+
+    def too_little(self: OpenClipTower, pixels: torch.Tensor) -> torch.Tensor:
+        if self.precision == "fp32":
+            raise PpdbenchError("too little memory", fix="buy some")
+        return original(self, pixels)
+
+    monkeypatch.setattr(OpenClipTower, "encode_images", too_little)
+    table = score(files, None, specs[1:2], device="cpu", precision="bf16", cache=None)
+    assert np.isfinite(table.scores["aesthetic"]).all()
+    assert table.drift["aesthetic"] == {"n": 0, "reason": "too little memory"}
+    first = next(csv.DictReader(io.StringIO(table.as_csv())))
+    assert first["precision_drift_max"] == ""
+
+
 def test_bf16_says_how_far_it_moves_scores(
     specs: list[RewardSpec], captions: list[str], cache: Path
 ) -> None:
@@ -320,6 +375,10 @@ def test_refusals(
 ) -> None:
     with pytest.raises(ValueError, match="7 images but 1 captions"):
         score(files, ["a"], specs)
+    with pytest.raises(ValueError, match="7 images but 1 names"):
+        score(files, captions, specs, names=["a"])
+    with pytest.raises(ValueError, match="a caption is nan"):
+        score(files, [float("nan")] * 7, specs)  # type: ignore[list-item]
     with pytest.raises(UsageError, match="no reward is named"):
         score(files, captions, [])
     with pytest.raises(UsageError, match="two rewards are called 'clip'"):
@@ -337,8 +396,6 @@ def test_a_checkpoint_with_code_in_it_is_refused(
     spec: Spec, files: list[Path], captions: list[str], tmp_path: Path
 ) -> None:
     import shutil
-
-    import torch
 
     class Bomb:
         def __reduce__(self) -> tuple[Callable[[Path], None], tuple[Path]]:

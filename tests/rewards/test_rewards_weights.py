@@ -68,6 +68,29 @@ def test_places_in_their_order(tmp_path: Path) -> None:
     assert find(FILES, renamed, owner="x") == weights.Found(renamed, None)
 
 
+def test_what_the_user_names_is_not_passed_over(tmp_path: Path) -> None:
+    put(tmp_path / "weights" / "Model" / "a.safetensors")
+    named = put(tmp_path / "mine" / "b.pt")  # a less preferred file, but the user's
+    assert find(FILES, named.parent, owner="x").path == named
+    (tmp_path / "empty").mkdir()
+    for place in ("empty", "nowhere"):
+        with pytest.raises(MissingPrerequisite, match=place):
+            find(FILES, tmp_path / place, owner="x")
+
+
+def test_a_folder_as_the_hub_leaves_it_holds_weights(tmp_path: Path) -> None:
+    put(tmp_path / "PickScore_v1" / "config.json", b'{"architectures": ["CLIPModel"]}')
+    file = put(tmp_path / "PickScore_v1" / "model.safetensors")
+    spec = spec_of(f"pickscore={tmp_path / 'PickScore_v1'}")
+    assert load_reward(spec, "cpu").folder.weights == file  # type: ignore[attr-defined]
+
+
+def test_a_kind_needs_its_folder() -> None:
+    with pytest.raises(UsageError, match="hps is a kind of reward") as caught:
+        spec_of("hps")
+    assert "hpsv2.1" in caught.value.fix
+
+
 def test_a_path_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(MissingPrerequisite, match=r"nowhere: no such file"):
         find(FILES, tmp_path / "nowhere", owner="x")
