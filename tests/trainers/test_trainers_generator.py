@@ -144,7 +144,7 @@ def test_missing_weights_are_named(context: LoadContext, monkeypatch: pytest.Mon
     with pytest.raises(MissingPrerequisite, match="diffusion-dpo"):
         generator.diffusion_dpo(context)
     monkeypatch.setattr(assets, "SHIPPED", Path("/nowhere"))
-    with pytest.raises(MissingPrerequisite, match="base"):
+    with pytest.raises(MissingPrerequisite, match="no Stable Cascade ships"):
         generator.stable_cascade(context)
 
 
