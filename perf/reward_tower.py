@@ -19,6 +19,7 @@ import sys
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,7 @@ def measure(arch: str, device: str, batch_size: int, side: int) -> dict[str, Any
         with FlopCounterMode(display=False) as counter:
             own.encode_images(pixels[:1])
         flops = counter.get_total_flops()
-        rate = batch_size / seconds(lambda own=own: own.encode_images(pixels), device)
+        rate = batch_size / seconds(partial(own.encode_images, pixels), device)
         best = peak(device, precision, side)
         found[precision] = {
             "images_per_second": round(rate, 3),
