@@ -13,14 +13,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from ppdbench import __version__
 from ppdbench.data.captioned import printable
 from ppdbench.data.images import read_image
 from ppdbench.errors import PpdbenchError, one_line
 from ppdbench.rewards.preprocess import Recipe, to_rgb
-from ppdbench.rewards.store import Store, key_of
+from ppdbench.rewards.store import Store, Vector, key_of
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -28,9 +28,6 @@ if TYPE_CHECKING:
 
 MOST_BYTES = 2**30
 """No image that is scored needs a file larger than this."""
-
-Vector = bytes
-"""An embedding as little-endian float32."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -287,16 +284,3 @@ def _pillow() -> str:
     import PIL
 
     return PIL.__version__
-
-
-def to_vector(embedding: Any) -> Vector:
-    """A tensor (D,) as it is kept."""
-    return bytes(embedding.detach().cpu().numpy().astype("<f4").tobytes())
-
-
-def from_vector(vector: Vector) -> Tensor:
-    """A kept embedding as a tensor (D,)."""
-    import numpy as np
-    import torch
-
-    return torch.from_numpy(np.frombuffer(vector, "<f4").copy())

@@ -21,7 +21,7 @@ from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError, one_
 from ppdbench.rewards.checkpoint import read_weights
 from ppdbench.rewards.folder import TowerFolder
 from ppdbench.rewards.hf_clip import clean_as_transformers, is_hf_clip, to_open_clip
-from ppdbench.rewards.store import Store, key_of
+from ppdbench.rewards.store import Store, from_vector, key_of, to_vector
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -85,9 +85,6 @@ class OpenClipTower:
             store: embeddings of earlier processes.
             tower_key: names this tower in the store.
         """
-        import numpy as np
-        import torch
-
         tokens = self._tokens(captions)
         new = [key for key in dict.fromkeys(tokens) if key not in self._texts]
         names = {key: key_of(tower_key, *map(str, key)) for key in new}
@@ -95,14 +92,10 @@ class OpenClipTower:
         self._make_room(len(new), tokens)
         for key in new:
             if (kept := found.get(names[key])) is not None:
-                vector = torch.from_numpy(np.frombuffer(kept, "<f4").copy())
-                self._texts[key] = vector.to(self.device)
+                self._texts[key] = from_vector(kept).to(self.device)
         missing = [key for key in new if key not in self._texts]
         self._encode(missing, tokens)
-        store.put(
-            "text",
-            {names[k]: self._texts[k].cpu().numpy().astype("<f4").tobytes() for k in missing},
-        )
+        store.put("text", {names[key]: to_vector(self._texts[key]) for key in missing})
 
     def _tokens(self, captions: Sequence[str]) -> list[Tokens]:
         return [tuple(row) for row in self.tokenizer(list(captions)).tolist()]

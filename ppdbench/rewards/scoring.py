@@ -1,44 +1,31 @@
 """`score`: many images by many rewards, through one engine and one cache.
 
 Loading, decoding, embedding and scoring are each done once and kept, so the same call again, or
-after a kill, goes on from what the cache holds. Elsewhere: preparing files (`loader`), one batch
-(`engine`), what comes out (`score_table`), several processes (`sharding`).
+after a kill, goes on from what the cache holds. Elsewhere: one process's share (`work`), preparing
+files (`loader`), what comes out (`score_table`), several processes (`sharding`).
 """
 
 from __future__ import annotations
 
-import math
 import os
-import struct
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import ppdbench
 from ppdbench.data.captioned import printable
-from ppdbench.errors import PpdbenchError, UsageError, all_at_once, one_line
+from ppdbench.errors import PpdbenchError, UsageError, all_at_once
 from ppdbench.protocols import Events, Reward, RewardSpec
 from ppdbench.rewards.catalogue import spec_of
 from ppdbench.rewards.embedding_reward import BATCH_SIZE, EmbeddingReward
-from ppdbench.rewards.engine import Batch, score_each
 from ppdbench.rewards.identity import score_identity
 from ppdbench.rewards.load import load_reward
-from ppdbench.rewards.loader import (
-    Prepared,
-    Source,
-    Wanted,
-    from_vector,
-    image_key,
-    prepare,
-    score_key,
-    to_vector,
-)
+from ppdbench.rewards.loader import Source
 from ppdbench.rewards.open_clip_tower import PRECISIONS, Precision
 from ppdbench.rewards.score_table import ScoreTable
 from ppdbench.rewards.sharding import Shards, shards
 from ppdbench.rewards.store import Store, default_path
+from ppdbench.rewards.work import Share, Work
 from ppdbench.runs.device import resolve
 
 if TYPE_CHECKING:
@@ -47,7 +34,6 @@ if TYPE_CHECKING:
 DRIFT_IMAGES = 16
 """Images scored in fp32 too when reduced precision is asked for."""
 MOST_WORKERS = 16
-NO_CAPTION = "it has no caption"
 NO_TEXT = "its caption is not Unicode"
 
 
@@ -114,7 +100,7 @@ def score(
         for row, (image, text) in enumerate(zip(images, texts, strict=True))
     ]
     no_text = {row: NO_TEXT for row, text in enumerate(texts) if text != sources[row].caption}
-    work = _Work(
+    work = Work(
         store=_store(cache, events),
         device=device,
         batch_size=batch_size,
@@ -136,7 +122,7 @@ def score(
 
 
 def _measure_drift(
-    table: ScoreTable, work: _Work, sources: Sequence[Source], rewards: Mapping[str, Reward]
+    table: ScoreTable, work: Work, sources: Sequence[Source], rewards: Mapping[str, Reward]
 ) -> None:
     """Score the first images in fp32 too; the scores that there are stay, whatever happens."""
     exact = {}
@@ -150,113 +136,6 @@ def _measure_drift(
         table.drift.update(_drift(table, work.run(sample, exact, "drift")))
     except PpdbenchError as error:
         table.drift.update({name: {"n": 0, "reason": error.cause} for name in exact})
-
-
-@dataclass(slots=True)
-class _Share:
-    """What one process found: row -> reward -> score or reason."""
-
-    scores: dict[int, dict[str, float]]
-    errors: dict[int, dict[str, str]]
-    hashes: dict[int, str]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Work:
-    """How images are scored, whichever they are."""
-
-    store: Store | None
-    device: str
-    batch_size: int
-    workers: int
-    problems: Mapping[int, str]
-    events: Events | None
-
-    def run(
-        self, sources: Sequence[Source], rewards: Mapping[str, Reward], stage: str = "score"
-    ) -> _Share:
-        """Score these sources with these rewards."""
-        share = _Share({}, {}, {})
-        wanted = _wanted(rewards, self.device)
-        if self.events:
-            self.events.stage(stage, len(sources))
-        for batch in prepare(
-            sources,
-            wanted,
-            self.store,
-            batch_size=self.batch_size,
-            workers=self.workers,
-            pin=self.device.startswith("cuda"),
-        ):
-            self._score(batch, rewards, wanted, share)
-            if self.events:
-                self.events.advance(len(batch.sources))
-        return share
-
-    def _score(
-        self,
-        batch: Prepared,
-        rewards: Mapping[str, Reward],
-        wanted: Sequence[Wanted],
-        share: _Share,
-    ) -> None:
-        """One batch: what the store knew, what is computed now, what cannot be."""
-        todo: dict[str, list[int]] = {}
-        for row, source in enumerate(batch.sources):
-            pixel_hash, error = batch.pixel_hashes[row], batch.errors[row]
-            if pixel_hash is not None:
-                share.hashes[source.index] = pixel_hash
-            if batch.scores[row]:
-                share.scores[source.index] = dict(batch.scores[row])
-            for one in wanted:
-                if one.reward in batch.scores[row]:
-                    continue
-                if error is not None:
-                    _fail(share, source, one.reward, error)
-                elif one.needs_caption and source.caption is None:
-                    _fail(share, source, one.reward, self.problems.get(source.index, NO_CAPTION))
-                else:
-                    todo.setdefault(one.reward, []).append(row)
-        ready = _batch(batch)
-        for reward, values in self._found(ready, {r: rewards[r] for r in todo}, todo).items():
-            for row, value in values.items():
-                source = batch.sources[row]
-                if isinstance(value, str):
-                    _fail(share, source, reward, value)
-                elif not math.isfinite(value):
-                    _fail(share, source, reward, f"the score is {value}")
-                else:
-                    share.scores.setdefault(source.index, {})[reward] = value
-        if self.store is not None:
-            _keep(self.store, batch, ready, wanted, todo, share)
-
-    def _found(
-        self, batch: Batch, rewards: Mapping[str, Reward], rows: Mapping[str, list[int]]
-    ) -> dict[str, dict[int, float | str]]:
-        """Reward -> row -> score, or why there is none; a failed batch is asked one by one."""
-        self._recall_texts(batch, rewards, rows)
-        found: dict[str, dict[int, float | str]] = {}
-        for name, values in score_each(rewards, batch, rows):
-            if not isinstance(values, Exception):
-                found[name] = dict(zip(rows[name], values.tolist(), strict=True))
-            elif len(rows[name]) == 1:
-                text = f"{type(values).__name__}: {one_line(values)}"
-                found[name] = dict.fromkeys(rows[name], text)
-            else:
-                found[name] = {}
-                for row in rows[name]:
-                    found[name] |= self._found(batch, {name: rewards[name]}, {name: [row]})[name]
-        return found
-
-    def _recall_texts(
-        self, batch: Batch, rewards: Mapping[str, Reward], rows: Mapping[str, list[int]]
-    ) -> None:
-        if self.store is None:
-            return
-        for name, reward in rewards.items():
-            if isinstance(reward, EmbeddingReward) and reward.needs_caption:
-                captions = [batch.captions[row] for row in rows[name]]
-                reward.tower.recall_texts(captions, self.store, reward.tower_key)
 
 
 def _load(
@@ -287,27 +166,6 @@ def _make(asked: RewardSpec | Reward, device: str) -> Reward:
     return load_reward(asked, device) if isinstance(asked, RewardSpec) else asked
 
 
-def _wanted(rewards: Mapping[str, Reward], device: str) -> list[Wanted]:
-    return [
-        Wanted(
-            reward=name,
-            identity=score_identity(reward.info, device).id,
-            needs_caption=reward.needs_caption,
-            view=reward.view,
-            recipe=reward.recipe,
-            kept=type(reward).__module__.startswith(f"{ppdbench.__name__}."),
-        )
-        if isinstance(reward, EmbeddingReward)
-        else Wanted(
-            reward=name,
-            identity=score_identity(reward.info, device).id,
-            needs_caption=getattr(reward, "needs_caption", True),
-            kept=False,
-        )
-        for name, reward in rewards.items()
-    ]
-
-
 def _workers(asked: int | None, device: str, process: Shards) -> int:
     if asked is not None:
         return asked
@@ -330,63 +188,8 @@ def _store(cache: Path | bool | None, events: Events | None) -> Store | None:
     return Store(path, events.note) if events else Store(path)
 
 
-def _batch(batch: Prepared) -> Batch:
-    return Batch(
-        [source.caption or "" for source in batch.sources],
-        batch.images,
-        pixels=batch.pixels,
-        embeddings={
-            view: {row: from_vector(vector) for row, vector in rows.items()}
-            for view, rows in batch.embeddings.items()
-        },
-    )
-
-
-def _keep(
-    store: Store,
-    batch: Prepared,
-    ready: Batch,
-    wanted: Sequence[Wanted],
-    todo: Mapping[str, Sequence[int]],
-    share: _Share,
-) -> None:
-    """Put what is new into the store; a failure is not kept, so that it is tried again."""
-    hashes = batch.pixel_hashes
-    store.put(
-        "image",
-        {
-            image_key(view, known): to_vector(vector)
-            for view, rows in ready.fresh.items()
-            for row, vector in rows.items()
-            if (known := hashes[row]) is not None
-        },
-    )
-    scores = {}
-    for one in wanted:
-        for row in todo.get(one.reward, ()) if one.kept else ():
-            source, known = batch.sources[row], hashes[row]
-            value = share.scores.get(source.index, {}).get(one.reward)
-            if value is not None and known is not None:
-                caption = source.caption if one.needs_caption else None
-                scores[score_key(one.identity, known, caption)] = struct.pack("<d", value)
-    store.put("score", scores)
-    # Last: a file whose hash is known is not decoded again.
-    store.put(
-        "pixels",
-        {
-            key: known.encode()
-            for key, known in zip(batch.file_keys, hashes, strict=True)
-            if key is not None and known is not None
-        },
-    )
-
-
-def _fail(share: _Share, source: Source, reward: str, reason: str) -> None:
-    share.errors.setdefault(source.index, {})[reward] = reason
-
-
 def _merged(
-    shares: Sequence[_Share],
+    shares: Sequence[Share],
     names: Sequence[str],
     captions: Sequence[str | None],
     rewards: Mapping[str, Reward],
@@ -414,7 +217,7 @@ def _merged(
     )
 
 
-def _drift(table: ScoreTable, exact: _Share) -> dict[str, Any]:
+def _drift(table: ScoreTable, exact: Share) -> dict[str, Any]:
     """Reward -> how far its scores are from fp32's, on the images that have both."""
     found: dict[str, dict[str, Any]] = {}
     for name, scores in table.scores.items():

@@ -3,7 +3,7 @@
 A key names everything that its value depends on, so an entry is never wrong, only unused. Several
 processes may use one file at once. A store that cannot be read or written costs time and no
 result: it says so once, and its owner computes. Elsewhere: what is kept and under which keys
-(`loader`, `scoring`, `file_hash`).
+(`loader`, `work`, `file_hash`).
 """
 
 from __future__ import annotations
@@ -14,9 +14,12 @@ import os
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from ppdbench.runs.cache_folder import cache_folder
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 Kind = Literal["text", "image", "score", "pixels", "file"]
 """text, image: embeddings, float32; score: float64; pixels: a file's pixel hash; file: a hash."""
@@ -28,6 +31,8 @@ MOST_KEYS = 500
 
 T = TypeVar("T")
 Warn = Callable[[str], None]
+Vector = bytes
+"""An embedding as it is kept: little-endian float32."""
 
 
 def default_path() -> Path:
@@ -38,6 +43,19 @@ def default_path() -> Path:
 def key_of(*parts: str) -> bytes:
     """One key of several texts, 32 bytes."""
     return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
+
+
+def to_vector(embedding: Tensor) -> Vector:
+    """A tensor (D,) as it is kept."""
+    return bytes(embedding.detach().cpu().numpy().astype("<f4").tobytes())
+
+
+def from_vector(vector: Vector) -> Tensor:
+    """A kept embedding as a tensor (D,)."""
+    import numpy as np
+    import torch
+
+    return torch.from_numpy(np.frombuffer(vector, "<f4").copy())
 
 
 class Store:

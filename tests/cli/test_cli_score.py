@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import io
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -229,7 +228,6 @@ def test_two_at_once_share_one_cache(tmp_path: Path, cache: Path) -> None:
     assert kept(cache) == 3 * 40
 
 
-@pytest.mark.skipif(os.name != "posix", reason="permissions")
 def test_a_cache_that_cannot_be_written_costs_no_score(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
