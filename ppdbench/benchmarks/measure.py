@@ -122,45 +122,31 @@ def _score(
     captions: Sequence[str],
 ) -> Iterator[tuple[str, Values]]:
     """Each scorer's values, one an image; those that fail on a batch are asked one by one."""
-    failed = {}
-    for key, found in _try_each(scorers, images, captions):
-        if not isinstance(found, Exception):
-            yield key, found
-        elif len(images) == 1:
-            yield key, [found]
-        else:
-            failed[key] = scorers[key]
-    if failed:
-        alone = [
-            dict(_score(failed, [image], [caption]))
-            for image, caption in zip(images, captions, strict=True)
-        ]
-        for key in failed:
-            yield key, [value for one in alone for value in one[key]]
-
-
-def _try_each(
-    scorers: Mapping[str, Reward | CaptionClassifier],
-    images: Sequence[Image],
-    captions: Sequence[str],
-) -> Iterator[tuple[str, Values | Exception]]:
-    """Each scorer's values on the whole batch, or what it raised."""
     rewards = {key: scorer for key, scorer in scorers.items() if isinstance(scorer, Reward)}
-    for key, found in score_each(rewards, Batch(captions, images)):
-        yield key, found if isinstance(found, Exception) else [float(value) for value in found]
+    yield from score_each(rewards, Batch(captions, images))
     for key, scorer in scorers.items():
-        if isinstance(scorer, Reward):
-            continue
-        try:
-            facts = scorer.check(images, captions)
-            if len(facts) != len(images):
-                raise ValueError(f"facts of {len(facts)} images for {len(images)}")
-        except PpdbenchError:
-            raise
-        except Exception as error:  # whatever a plug-in raises is that item's failure
-            yield key, error
-        else:
-            yield key, facts
+        if not isinstance(scorer, Reward):
+            yield key, _facts(scorer, images, captions)
+
+
+def _facts(
+    classifier: CaptionClassifier, images: Sequence[Image], captions: Sequence[str]
+) -> Values:
+    try:
+        facts = classifier.check(images, captions)
+        if len(facts) != len(images):
+            raise ValueError(f"facts of {len(facts)} images for {len(images)}")
+    except PpdbenchError:
+        raise
+    except Exception as error:  # whatever a plug-in raises is that item's failure
+        if len(images) == 1:
+            return [error]
+        return [
+            found
+            for image, caption in zip(images, captions, strict=True)
+            for found in _facts(classifier, [image], [caption])
+        ]
+    return list(facts)
 
 
 def _record(pair: tuple[Item, str], key: str, identity: str, value: Any) -> dict[str, Any]:

@@ -61,10 +61,11 @@ def score_images(
 
 def score_each(
     rewards: Mapping[str, Reward], batch: Batch, rows: Mapping[str, Rows] | None = None
-) -> Iterator[tuple[str, NDArray[np.float64] | Exception]]:
-    """Score one batch, reward by reward: each one's scores as they come, or what it raised.
+) -> Iterator[tuple[str, list[float | Exception]]]:
+    """Score one batch, reward by reward, as they come: for each row its score or what was raised.
 
-    A reward that fails costs the others nothing; their shared work is done once all the same.
+    A reward that fails on the batch is asked row by row, and costs the others nothing; what they
+    share is done once all the same.
 
     Args:
         rewards: by the name to yield them under.
@@ -75,14 +76,19 @@ def score_each(
         PpdbenchError: a reward says that it cannot work at all; those before it were yielded.
     """
     for name, reward in rewards.items():
-        found: NDArray[np.float64] | Exception
-        try:
-            found = batch.score(reward, rows[name] if rows is not None else None)
-        except PpdbenchError:
-            raise
-        except Exception as error:  # whatever a plug-in raises is its own failure
-            found = error
-        yield name, found
+        asked = range(len(batch.captions)) if rows is None else rows[name]
+        yield name, _scores(reward, batch, asked)
+
+
+def _scores(reward: Reward, batch: Batch, rows: Rows) -> list[float | Exception]:
+    try:
+        return list(batch.score(reward, rows).tolist())
+    except PpdbenchError:
+        raise
+    except Exception as error:  # whatever a plug-in raises is its own failure
+        if len(rows) == 1:
+            return [error]
+        return [found for row in rows for found in _scores(reward, batch, [row])]
 
 
 class Batch:

@@ -103,19 +103,16 @@ class Work:
     def _found(
         self, batch: Batch, rewards: Mapping[str, Reward], rows: Mapping[str, list[int]]
     ) -> dict[str, dict[int, float | str]]:
-        """Reward -> row -> score, or why there is none; a failed batch is asked one by one."""
+        """Reward -> row -> score, or why there is none."""
         self._recall_texts(batch, rewards, rows)
         found: dict[str, dict[int, float | str]] = {}
         for name, values in score_each(rewards, batch, rows):
-            if not isinstance(values, Exception):
-                found[name] = dict(zip(rows[name], values.tolist(), strict=True))
-            elif len(rows[name]) == 1:
-                text = f"{type(values).__name__}: {one_line(values)}"
-                found[name] = dict.fromkeys(rows[name], text)
-            else:
-                found[name] = {}
-                for row in rows[name]:
-                    found[name] |= self._found(batch, {name: rewards[name]}, {name: [row]})[name]
+            found[name] = {
+                row: f"{type(value).__name__}: {one_line(value)}"
+                if isinstance(value, Exception)
+                else value
+                for row, value in zip(rows[name], values, strict=True)
+            }
         return found
 
     def _recall_texts(

@@ -86,8 +86,8 @@ def test_a_failing_reward_loses_nothing_of_the_others(
         (f"{who}/test-005/0", "reward:green")
         for who in ("plain/-", "tuned/reward:red", "tuned/reward:green")
     }
-    # What was asked again image by image is the failing reward alone, in its three batches.
-    assert sorted(embedded()) == [1] * (ITEMS - 7 * (BATCHES - 1) + 3 * 7) + [7] * (BATCHES - 1)
+    # The failing reward was asked again image by image, of what was embedded already.
+    assert (len(embedded()), sum(embedded())) == (BATCHES, ITEMS)
     fake_world.calls.clear()
     run(tmp_path)
     assert None not in scores_of(folder).values()
