@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 Split = Literal["train", "validation", "test"]
+UserSplit = Literal["validation-seen", "validation-unseen", "seen", "unseen", "calibration"]
+"""Whom a suite's user benchmarks are about. Seen users gave training pairs; the two test splits are
+`seen` and `unseen`, tuning is done on the validation ones, judges are calibrated on the last."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +37,34 @@ class Shot:
     caption: str
     preferred: Image
     dispreferred: Image
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PreferencePair:
+    """One caption, two images, one user's choice between them.
+
+    Labels are 1 for the preferred image, 0 for the other, 0.5 / 0.5 for a tie.
+    """
+
+    id: str
+    """Decimal digits: Pick-a-Pic's `ranking_id`; the row's number where a file has none."""
+    caption: str
+    image_0: bytes
+    """Encoded, PNG or JPEG; `data.images.decode_image` makes pixels of it."""
+    image_1: bytes
+    label_0: float
+    label_1: float
+    user_id: int
+    model_0: str = ""
+    model_1: str = ""
+    are_different: bool = True
+    """False where both images are the same picture."""
+    num_example_per_prompt: int = 1
+
+    @property
+    def tie(self) -> bool:
+        """True where the user preferred neither image."""
+        return self.label_0 == self.label_1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,6 +105,8 @@ class GeneratorInfo:
     licence: str
     conditions_on: frozenset[Literal["reward_weights", "shots", "embeddings", "profile"]]
     training_users_digest: str | None = None
+    encoder: str | None = None
+    """The user encoder whose embeddings it takes, where it conditions on embeddings."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Sampling settings and training facts worth printing beside a number."""
 
@@ -158,6 +191,139 @@ class PaperRow:
     values: Mapping[str, float]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluatedUser:
+    """A user for whom generators are measured; pairs by id, none of them in two places."""
+
+    id: str
+    """Opaque: the decimal `user_id` of the pairs."""
+    seen: bool
+    """Whether training pairs came from this user."""
+    shots: tuple[tuple[str, ...], ...]
+    """Disjoint sets of pairs to condition on, by pair id: generators use the first."""
+    choices: tuple[str, ...]
+    """Held-out pairs that the user chose in, by pair id; their captions are in no shot."""
+    captions: tuple[Caption, ...]
+    """What is drawn for the user: captions of the first of `choices`, in their order."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdentifiedUser:
+    """A user whom a classifier is to tell from the others by groups of pairs."""
+
+    id: str
+    train: tuple[tuple[str, ...], ...]
+    """Disjoint groups of pairs, by pair id."""
+    test: tuple[tuple[str, ...], ...]
+    """The same; no pair, caption or image is in `train`."""
+
+
+@runtime_checkable
+class Truth(Protocol):
+    """What each user really likes, where a suite knows it: exact utilities of any image."""
+
+    @property
+    def identity(self) -> str:
+        """Hash over everything that a measured or derived number depends on."""
+        ...
+
+    @property
+    def attributes(self) -> tuple[str, ...]:
+        """What tastes are about, in the order of the measured columns."""
+        ...
+
+    def measure(self, images: Sequence[Image]) -> NDArray[np.float64]:
+        """Attributes of images, (N, A), from pixels."""
+        ...
+
+    def utility(self, user: str, attributes: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Utility (N,) of images with attributes (N, A) for a user by id; differences count."""
+        ...
+
+    def dominant(self, user: str) -> str:
+        """The attribute that the user cares most for, with its sign: "+warmth"."""
+        ...
+
+    def ceilings(self, split: UserSplit) -> Mapping[str, float]:
+        """What nobody can exceed on the split's users, rates 0 to 1, by name.
+
+        `choice`: the best prediction of a held-out choice from one set of shots, scored by the
+        true preference; `choice_noisy`: scored by the user's noisy label; `dominant`: the best
+        guess of the dominant attribute; and what else a suite has.
+        """
+        ...
+
+
+@runtime_checkable
+class People(Protocol):
+    """The users of a suite: who is evaluated, by which pairs."""
+
+    @property
+    def digest(self) -> str:
+        """sha256 over users, assignments and pairs."""
+        ...
+
+    def users(self, split: UserSplit) -> Sequence[EvaluatedUser]:
+        """The users of a split, in their frozen order."""
+        ...
+
+    def identified(self, *, topics: bool) -> Sequence[IdentifiedUser]:
+        """The users of benchmark `users`; `topics` False: their captions are common to all.
+
+        Raises:
+            MissingPrerequisite: the suite has no such pairs.
+        """
+        ...
+
+    def pairs(self, ids: Sequence[str]) -> list[PreferencePair]:
+        """The pairs of these ids, in their order; images encoded.
+
+        Raises:
+            MissingPrerequisite: a pair is not at hand.
+        """
+        ...
+
+    @property
+    def truth(self) -> Truth | None:
+        """What the users like, where it is known."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EncoderInfo:
+    """Which user encoder made an embedding; recorded with everything made from it."""
+
+    name: str
+    revision: str
+    """Changes whenever an embedding could: a hash over weights, prompts and settings."""
+    dim: int
+    """Length of an embedding."""
+    uses: Literal["id", "shots"]
+    """What of a user it reads. An encoder of ids knows training users only."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class UserEncoder(Protocol):
+    """Turns what is known of a user into an embedding."""
+
+    info: EncoderInfo
+
+    def encode(self, users: Sequence[UserContext]) -> list[UserCode | None]:
+        """One code a user, in order; None for a user it cannot serve."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UserCode:
+    """What an encoder says of a user."""
+
+    embedding: NDArray[np.float32]
+    """(dim,)."""
+    profile: str | None = None
+    """The user's taste in words, where the encoder writes."""
+
+
 @runtime_checkable
 class CaptionClassifier(Protocol):
     """Says which facts of a caption an image gets right; apart from everything it judges."""
@@ -174,6 +340,8 @@ class SuiteFiles:
     """What of a suite the user supplies; None where nothing was said."""
 
     captions: Path | None = None
+    pairs: Path | None = None
+    """Preference pairs: a Parquet file or a folder of them."""
 
 
 @runtime_checkable
@@ -241,6 +409,11 @@ class Suite(Protocol):
         """Parquet file of preference pairs in the Pick-a-Pic v2 schema; made on first use."""
         ...
 
+    @property
+    def people(self) -> People | None:
+        """The users that generators and encoders are measured for; None where it has none."""
+        ...
+
 
 class SuiteFactory(Protocol):
     """What an entry point of group `ppdbench.suites` names: called once, when used."""
@@ -260,6 +433,18 @@ class LoadContext:
 
     suite: Suite
     device: str
+
+
+class EncoderFactory(Protocol):
+    """What an entry point of group `ppdbench.encoders` names: called once, when used."""
+
+    def __call__(self, context: LoadContext) -> UserEncoder:
+        """Make the encoder; weights may be loaded later, when the first user is encoded.
+
+        Raises:
+            MissingPrerequisite: its weights for `context.suite` are not at hand.
+        """
+        ...
 
 
 class GeneratorFactory(Protocol):

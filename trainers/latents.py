@@ -29,9 +29,9 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ppdbench.data.images import decode_image
-from ppdbench.data.pickapic import PreferencePair, count_rows, read_batches
+from ppdbench.data.pickapic import count_rows, read_batches
 from ppdbench.errors import MissingPrerequisite
-from ppdbench.protocols import Events
+from ppdbench.protocols import Events, PreferencePair
 from ppdbench.runs.atomic import write_atomic, write_json
 from trainers.stable_cascade.stage_c import Base, TextConditioning
 

@@ -15,8 +15,7 @@ from safetensors import safe_open
 from safetensors.torch import save
 
 from ppdbench.data.images import decode_image
-from ppdbench.data.pickapic import PreferencePair
-from ppdbench.protocols import Events, Reward, RewardSpec, Suite
+from ppdbench.protocols import Events, PreferencePair, Reward, RewardSpec, Suite
 from ppdbench.rewards.engine import score_images
 from ppdbench.rewards.identity import scorer_identity
 from ppdbench.rewards.load import load_reward

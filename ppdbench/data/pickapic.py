@@ -5,7 +5,7 @@ where a foreign file has its images in a dictionary or compressed), and image by
 until `decode_image` is asked. Rows that cannot be used are left out and counted by reason; ties
 (0.5 / 0.5) are kept and flagged.
 
-Elsewhere: encoded images (`images`).
+Elsewhere: a pair (`protocols.PreferencePair`), encoded images (`images`).
 Schema: https://huggingface.co/datasets/yuvalkirstain/pickapic_v2
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -23,6 +23,7 @@ from typing import Any
 
 from ppdbench.data.images import is_png_or_jpeg
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, from_os_error
+from ppdbench.protocols import PreferencePair
 
 COLUMNS: Mapping[str, str] = {
     "are_different": "bool",
@@ -59,34 +60,6 @@ READ_ROWS = 64
 """Rows decoded from Parquet at a time: two 1 MB images a row make about 128 MB."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class PreferencePair:
-    """One caption, two images, one user's choice between them.
-
-    Labels are 1 for the preferred image, 0 for the other, 0.5 / 0.5 for a tie.
-    """
-
-    id: str
-    """Decimal digits: Pick-a-Pic's `ranking_id`; the row's number where a file has none."""
-    caption: str
-    image_0: bytes
-    """Encoded, PNG or JPEG; `data.images.decode_image` makes pixels of it."""
-    image_1: bytes
-    label_0: float
-    label_1: float
-    user_id: int
-    model_0: str = ""
-    model_1: str = ""
-    are_different: bool = True
-    """False where both images are the same picture."""
-    num_example_per_prompt: int = 1
-
-    @property
-    def tie(self) -> bool:
-        """True where the user preferred neither image."""
-        return self.label_0 == self.label_1
-
-
 @dataclass(slots=True)
 class ReadReport:
     """What a reader met so far: rows used, ties among them, and rows left out by reason."""
@@ -119,6 +92,67 @@ def read_batches(
     """Yield the pairs of `read_pairs` in lists of `batch_size`; the last may be shorter."""
     pairs = read_pairs(path, report=report)
     return iter(lambda: list(islice(pairs, batch_size)), [])
+
+
+class PairStore:
+    """The pairs of a file or folder by id: an index in memory, images read when asked for."""
+
+    def __init__(self, path: Path) -> None:
+        """Read the ids alone.
+
+        Raises:
+            MissingPrerequisite, PpdbenchError: as `read_pairs`.
+        """
+        self._files = _parquet_files(path)
+        self._place: dict[str, tuple[int, int, int, int]] = {}
+        self._cached: tuple[tuple[int, int], list[dict[str, Any]]] | None = None
+        number = 0
+        for file, name in enumerate(self._files):
+            _check_columns(name)
+            source = _open(name)
+            known = "ranking_id" in source.schema_arrow.names
+            for group in range(source.num_row_groups):
+                rows = int(source.metadata.row_group(group).num_rows)
+                ids = source.read_row_group(group, columns=["ranking_id"]) if known else None
+                listed = ids.column(0).to_pylist() if ids is not None else [None] * rows
+                for row, identity in enumerate(listed):
+                    name_of = str(number if identity is None else identity)
+                    self._place.setdefault(name_of, (file, group, row, number))
+                    number += 1
+
+    def __contains__(self, identity: str) -> bool:
+        return identity in self._place
+
+    def get(self, ids: Sequence[str]) -> list[PreferencePair]:
+        """The pairs of these ids, in their order; each row group is read once a call.
+
+        Raises:
+            MissingPrerequisite: an id is not there, or its row cannot be used.
+        """
+        if absent := [identity for identity in ids if identity not in self._place]:
+            raise MissingPrerequisite(
+                f"the pair {absent[0]} is not among those of {self._files[0].parent}",
+                fix="give the pair data that the splits were made of",
+            )
+        found = {}
+        for identity in sorted(set(ids), key=lambda identity: self._place[identity]):
+            file, group, row, number = self._place[identity]
+            fields = self._group(file, group)[row]
+            if reason := _unusable(fields):
+                raise MissingPrerequisite(
+                    f"the pair {identity} of {self._files[file]} cannot be used: {reason}",
+                    fix="make the splits anew",
+                )
+            found[identity] = _pair(fields, number)
+        return [found[identity] for identity in ids]
+
+    def _group(self, file: int, group: int) -> list[dict[str, Any]]:
+        if self._cached is None or self._cached[0] != (file, group):
+            source = _open(self._files[file])
+            columns = [c for c in (*REQUIRED, *OPTIONAL) if c in set(source.schema_arrow.names)]
+            rows = source.read_row_group(group, columns=columns, use_threads=False).to_pylist()
+            self._cached = ((file, group), rows)
+        return self._cached[1]
 
 
 def count_rows(path: Path) -> int:
@@ -209,22 +243,7 @@ def _pairs(files: Iterable[Path], report: ReadReport) -> Iterator[PreferencePair
         if reason := _unusable(row):
             report.skipped[reason] += 1
             continue
-        identity = row.get("ranking_id")
-        different = row.get("are_different")
-        per_prompt = row.get("num_example_per_prompt")
-        pair = PreferencePair(
-            id=str(number if identity is None else identity),
-            caption=row["caption"],
-            image_0=row["jpg_0"],
-            image_1=row["jpg_1"],
-            label_0=float(row["label_0"]),
-            label_1=float(row["label_1"]),
-            user_id=int(row["user_id"]),
-            model_0=row.get("model_0") or "",
-            model_1=row.get("model_1") or "",
-            are_different=different is None or bool(different),
-            num_example_per_prompt=1 if per_prompt is None else int(per_prompt),
-        )
+        pair = _pair(row, number)
         report.read += 1
         report.ties += pair.tie
         yield pair
@@ -247,6 +266,26 @@ def _rows(file: Path, report: ReadReport) -> Iterator[dict[str, Any] | None]:
         except (pa.ArrowException, OSError):
             report.skipped["row group unreadable"] += left
             yield from (None for _ in range(left))  # keeps the numbers of later rows
+
+
+def _pair(row: Mapping[str, Any], number: int) -> PreferencePair:
+    """A usable row as a pair; `number`, the row's own, is its id where the file has none."""
+    identity = row.get("ranking_id")
+    different = row.get("are_different")
+    per_prompt = row.get("num_example_per_prompt")
+    return PreferencePair(
+        id=str(number if identity is None else identity),
+        caption=row["caption"],
+        image_0=row["jpg_0"],
+        image_1=row["jpg_1"],
+        label_0=float(row["label_0"]),
+        label_1=float(row["label_1"]),
+        user_id=int(row["user_id"]),
+        model_0=row.get("model_0") or "",
+        model_1=row.get("model_1") or "",
+        are_different=different is None or bool(different),
+        num_example_per_prompt=1 if per_prompt is None else int(per_prompt),
+    )
 
 
 def _unusable(row: Mapping[str, Any]) -> str | None:

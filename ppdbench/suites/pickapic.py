@@ -94,6 +94,11 @@ class PickapicSuite:
         """None: nobody knows what a photograph shows for certain."""
         return
 
+    @property
+    def people(self) -> None:
+        """None yet."""
+        return
+
     def pairs(self, split: Split) -> Path:
         """Not there yet.
 

@@ -15,8 +15,9 @@ from PIL import Image
 
 from ppdbench.data import pickapic
 from ppdbench.data.images import decode_image, encode_png
-from ppdbench.data.pickapic import PreferencePair, ReadReport, read_batches, read_pairs, write_pairs
+from ppdbench.data.pickapic import ReadReport, read_batches, read_pairs, write_pairs
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
+from ppdbench.protocols import PreferencePair
 
 
 def picture(seed: int, size: int = 8) -> bytes:

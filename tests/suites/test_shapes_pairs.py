@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from ppdbench.data.images import decode_image
-from ppdbench.data.pickapic import PreferencePair, ReadReport, read_pairs, write_pairs
-from ppdbench.protocols import Split
+from ppdbench.data.pickapic import ReadReport, read_pairs, write_pairs
+from ppdbench.protocols import PreferencePair, Split
 from ppdbench.suites.shapes.attributes import measure
 from ppdbench.suites.shapes.captions import captions
 from ppdbench.suites.shapes.pairs import (

@@ -33,6 +33,7 @@ def test_groups_have_their_sizes() -> None:
     assert {group: len(people(group)) for group in GROUPS} == GROUP_SIZES
     assert GROUP_SIZES == {
         "train": 320,
+        "validation": 96,
         "unseen": 192,
         "calibration": 120,
         "hps": 48,

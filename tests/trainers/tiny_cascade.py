@@ -21,8 +21,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from ppdbench.data.images import encode_png
-from ppdbench.data.pickapic import PreferencePair, write_pairs
-from ppdbench.protocols import Caption, PaperRow, RewardInfo, RewardSpec, SamplingSpec, Split
+from ppdbench.data.pickapic import write_pairs
+from ppdbench.protocols import (
+    Caption,
+    PaperRow,
+    PreferencePair,
+    RewardInfo,
+    RewardSpec,
+    SamplingSpec,
+    Split,
+)
 from trainers import loop, relabel
 from trainers.shapes.tokenizer import write_tokenizer
 from trainers.stable_cascade.compressor import SemanticCompressor
@@ -121,6 +129,8 @@ class TinySuite:
 
     def classifier(self, device: str) -> None:  # noqa: ARG002
         return None
+
+    people = None
 
     def pairs(self, split: Split) -> Path:
         file = self.folder / f"{split}.parquet"

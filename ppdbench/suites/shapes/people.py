@@ -1,8 +1,9 @@
 """The simulated people of the world: what they like, how surely, and what they ask for.
 
 A person's taste is a unit vector over the pixel-measured attributes; a choice between two
-pictures of one caption is Bradley-Terry with that utility. Frozen under the suite's version: five
-groups that share nobody. Elsewhere: what they are shown and choose (`pairs.py`).
+pictures of one caption is Bradley-Terry with that utility. Frozen under the suite's version: six
+groups that share nobody. Elsewhere: what they are shown and choose (`pairs.py`), who of them is
+evaluated (`evaluated.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,11 @@ from numpy.typing import NDArray
 from ppdbench.suites.shapes.attributes import ATTRIBUTES
 from ppdbench.suites.shapes.scenes import COLOURS, SHAPES, Scene
 
-Group = Literal["train", "unseen", "calibration", "hps", "raters"]
+Group = Literal["train", "validation", "unseen", "calibration", "hps", "raters"]
 
 GROUP_SIZES: dict[Group, int] = {
     "train": 320,
+    "validation": 96,
     "unseen": 192,
     "calibration": 120,
     "hps": 48,
@@ -41,8 +43,8 @@ _SHARED_TASTE: dict[Group, dict[str, float]] = {
     "hps": {"warmth": 0.7, "colourfulness": 0.6},
     "raters": {"brightness": 0.6, "centredness": 0.55, "detail": -0.45},
 }
-"""What the annotators behind the HPS and aesthetic rewards have in common. The train, unseen and
-calibration people have nothing in common: their mean taste is near zero."""
+"""What the annotators behind the HPS and aesthetic rewards have in common. The other people
+have nothing in common: their mean taste is near zero."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +77,26 @@ def people(group: Group) -> tuple[Person, ...]:
     return tuple(_person(group, number) for number in range(GROUP_SIZES[group]))
 
 
+def person_of(identity: str) -> Person:
+    """The person of that user id.
+
+    Raises:
+        KeyError: there is none.
+    """
+    return _by_id()[identity]
+
+
+def random_person(rng: np.random.Generator) -> Person:
+    """A person of nobody's group, drawn as those of `train` are: for what learns about people."""
+    first, sign = int(rng.integers(len(ATTRIBUTES))), int(rng.choice([-1, 1]))
+    return _drawn(rng, -1, first, sign)
+
+
+@cache
+def _by_id() -> dict[str, Person]:
+    return {str(person.id): person for group in GROUP_SIZES for person in people(group)}
+
+
 def preference(
     utility_0: NDArray[np.float64], utility_1: NDArray[np.float64]
 ) -> NDArray[np.float64]:
@@ -85,12 +107,25 @@ def preference(
 def _person(group: Group, number: int) -> Person:
     digest = hashlib.sha256(f"shapes/1/{group}/{number}".encode()).digest()
     rng = np.random.default_rng(int.from_bytes(digest[:8], "big"))
+    identity = int.from_bytes(digest[8:12], "big")
+    if group in _SHARED_TASTE:
+        return _drawn(rng, identity, shared=_SHARED_TASTE[group])
+    # Going round the attributes and signs keeps the population's mean taste near zero.
+    return _drawn(rng, identity, (number // 2) % len(ATTRIBUTES), 1 - 2 * (number % 2))
+
+
+def _drawn(
+    rng: np.random.Generator,
+    identity: int,
+    first: int = 0,
+    sign: int = 1,
+    *,
+    shared: dict[str, float] | None = None,
+) -> Person:
+    """A person whose dominant attribute is `first`, liked or disliked; or one of shared taste."""
     weights = rng.normal(0, 0.15, len(ATTRIBUTES))
-    shared = _SHARED_TASTE.get(group)
     if shared is None:
         dominant = rng.choice(len(ATTRIBUTES), size=2, replace=False)
-        # Going round the attributes and signs keeps the population's mean taste near zero.
-        first, sign = (number // 2) % len(ATTRIBUTES), 1 - 2 * (number % 2)
         weights[first] = sign
         second = dominant[0] if dominant[0] != first else dominant[1]
         if rng.random() < 0.5:
@@ -101,7 +136,7 @@ def _person(group: Group, number: int) -> Person:
     colours = rng.choice(COLOURS, size=2, replace=False)
     shapes = rng.choice(SHAPES, size=1)
     return Person(
-        id=int.from_bytes(digest[8:12], "big"),
+        id=identity,
         taste=tuple(round(float(w), 6) for w in taste),
         favourite_colours=tuple(str(c) for c in colours),
         favourite_shapes=tuple(str(s) for s in shapes),

@@ -49,6 +49,11 @@ class Scene:
         return "/".join([*parts, self.axis or "single", self.background])
 
     @property
+    def category(self) -> str:
+        """What its captions are sorted by: "small object", "side by side", ..."""
+        return self.axis or f"{self.things[0].size} object"
+
+    @property
     def split(self) -> Split:
         """70% of combinations train, 10% validate, 20% test; a function of the key alone."""
         share = int.from_bytes(hashlib.sha256(self.key.encode()).digest()[:4], "big") / 2**32

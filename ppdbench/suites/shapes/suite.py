@@ -22,6 +22,7 @@ from ppdbench.protocols import (
 from ppdbench.runs.cache_folder import cache_folder
 from ppdbench.suites.paper import paper_rows
 from ppdbench.suites.shapes.captions import captions
+from ppdbench.suites.shapes.evaluated import ShapesPeople
 
 VERSION = "1"
 ASSETS = Path(__file__).parent / "assets"
@@ -86,7 +87,7 @@ class ShapesSuite:
                 f"the {split} split of shapes has no pairs",
                 fix=f"use one of {', '.join(PAIRS_PER_PERSON)}",
             )
-        path = cache_folder() / "shapes" / f"v{self.version}-{self.world[:12]}" / f"{split}.parquet"
+        path = self._cache / f"{split}.parquet"
         if not path.exists():
             try:
                 write_pairs(path, choices("train", split, PAIRS_PER_PERSON[split]))
@@ -98,12 +99,21 @@ class ShapesSuite:
         return path
 
     @cached_property
+    def people(self) -> ShapesPeople:
+        """The simulated people who are evaluated."""
+        return ShapesPeople(training_pairs=lambda: self.pairs("train"), cache=lambda: self._cache)
+
+    @property
+    def _cache(self) -> Path:
+        return cache_folder() / "shapes" / f"v{self.version}-{self.world[:12]}"
+
+    @cached_property
     def world(self) -> str:
         """sha256 over the world without its models: constants, captions and people.
 
         How a scene becomes pixels and pixels become attributes is held by golden tests.
         """
-        from ppdbench.suites.shapes import attributes, pairs, people, renderer
+        from ppdbench.suites.shapes import attributes, evaluated, pairs, people, renderer
 
         facts = {
             "version": self.version,
@@ -114,6 +124,7 @@ class ShapesSuite:
             "sharpness": people.CHOICE_SHARPNESS,
             "ties": pairs.TIE_LOG_ODDS,
             "pairs": pairs.PAIRS_PER_PERSON,
+            "evaluated": evaluated.ASSIGNMENT,
             "people": {
                 group: [asdict(person) for person in people.people(group)]
                 for group in people.GROUP_SIZES
@@ -158,6 +169,9 @@ def suite(files: SuiteFiles) -> ShapesSuite:
     Raises:
         UsageError: a file is supplied; everything here is built in.
     """
-    if files.captions is not None:
-        raise UsageError("the shapes suite has captions of its own", fix="leave out --captions")
+    for option in ("captions", "pairs"):
+        if getattr(files, option) is not None:
+            raise UsageError(
+                f"the shapes suite has {option} of its own", fix=f"leave out --{option}"
+            )
     return ShapesSuite()
