@@ -1,7 +1,7 @@
 """Plug-ins by entry point: listed without importing, loaded when used, named when broken.
 
-Groups are `ppdbench.generators`, `ppdbench.rewards`, `ppdbench.suites` and `ppdbench.trainers`;
-what each entry point must name is said in `protocols`. A generator may also be given as
+Groups are `ppdbench.encoders`, `ppdbench.generators`, `ppdbench.rewards`, `ppdbench.suites` and
+`ppdbench.trainers`; what each entry point must name is said in `protocols`. A generator may also be given as
 "package.module:attr".
 """
 
@@ -13,7 +13,7 @@ from typing import Any, Literal
 from ppdbench.errors import PpdbenchError, UsageError, missing_module, unknown_name
 from ppdbench.protocols import SuiteFiles
 
-Group = Literal["generators", "rewards", "suites", "trainers"]
+Group = Literal["encoders", "generators", "rewards", "suites", "trainers"]
 
 
 def names(group: Group) -> list[str]:

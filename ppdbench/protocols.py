@@ -342,6 +342,8 @@ class SuiteFiles:
     captions: Path | None = None
     pairs: Path | None = None
     """Preference pairs: a Parquet file or a folder of them."""
+    vlm: str | None = None
+    """A vision-language model: a folder, or a name on the hub."""
 
 
 @runtime_checkable
@@ -407,6 +409,11 @@ class Suite(Protocol):
 
     def pairs(self, split: Split) -> Path:
         """Parquet file of preference pairs in the Pick-a-Pic v2 schema; made on first use."""
+        ...
+
+    @property
+    def vlm(self) -> str:
+        """The LLaVA-OneVision that knows its images: a folder, or a name on the hub."""
         ...
 
     @property

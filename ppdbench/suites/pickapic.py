@@ -95,6 +95,11 @@ class PickapicSuite:
         return
 
     @property
+    def vlm(self) -> str:
+        """LLaVA-OneVision 7B, as the paper used it, or what the user named."""
+        return self.files.vlm or "llava-hf/llava-onevision-qwen2-7b-ov-chat-hf"
+
+    @property
     def people(self) -> None:
         """None yet."""
         return

@@ -85,6 +85,7 @@ class ToySuite:
         return ToyClassifier() if classifies else None
 
     people = None
+    vlm = ""
 
     def pairs(self, split: str) -> Path:
         raise AssertionError(f"nothing here trains on {split} pairs")

@@ -131,6 +131,7 @@ class TinySuite:
         return None
 
     people = None
+    vlm = ""
 
     def pairs(self, split: Split) -> Path:
         file = self.folder / f"{split}.parquet"

@@ -44,6 +44,11 @@ class ShapesSuite:
     )
 
     @property
+    def vlm(self) -> str:
+        """The shipped tiny LLaVA-OneVision."""
+        return str(ASSETS / "vlm")
+
+    @property
     def upper_bounds(self) -> Mapping[str, str]:
         """Reward -> the Diffusion-DPO trained for it alone."""
         return {name: f"diffusion-dpo-{name}" for name, _ in REWARDS}
@@ -169,7 +174,7 @@ def suite(files: SuiteFiles) -> ShapesSuite:
     Raises:
         UsageError: a file is supplied; everything here is built in.
     """
-    for option in ("captions", "pairs"):
+    for option in ("captions", "pairs", "vlm"):
         if getattr(files, option) is not None:
             raise UsageError(
                 f"the shapes suite has {option} of its own", fix=f"leave out --{option}"
