@@ -1,8 +1,8 @@
 """Plug-ins by entry point: listed without importing, loaded when used, named when broken.
 
 Groups are `ppdbench.encoders`, `ppdbench.generators`, `ppdbench.rewards`, `ppdbench.suites` and
-`ppdbench.trainers`; what each entry point must name is said in `protocols`. A generator may also be given as
-"package.module:attr".
+`ppdbench.trainers`; what each entry point must name is said in `protocols`. A generator may also be
+given as "package.module:attr".
 """
 
 from __future__ import annotations

@@ -43,7 +43,7 @@ def shots_text(shots: Sequence[Shot]) -> str:
 
 def shots_images(shots: Sequence[Shot]) -> list[Image]:
     """The images of `shots_text`, in its order."""
-    images = []
+    images: list[Image] = []
     for number, shot in enumerate(shots, start=1):
         pair = (shot.preferred, shot.dispreferred)
         images += pair if preferred_first(shot, number) else pair[::-1]
