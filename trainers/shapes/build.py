@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch.nn import functional as F
@@ -20,7 +21,14 @@ from ppdbench.suites.shapes.classifier import ShapesClassifier, load_classifier
 from ppdbench.suites.shapes.scenes import caption_of, double_scenes, single_scenes
 from ppdbench.suites.shapes.suite import ASSETS, ShapesSuite
 from trainers.assets import base_folder
-from trainers.shapes import train_base, train_classifier, train_compressor, train_text
+from trainers.shapes import (
+    train_base,
+    train_classifier,
+    train_compressor,
+    train_text,
+    train_vision,
+    train_vlm,
+)
 from trainers.shapes.manifest import MANIFEST, save_half, write_json, write_manifest
 from trainers.shapes.renders import Renders, as_unit, make_renders
 from trainers.shapes.reward_data import (
@@ -31,6 +39,9 @@ from trainers.shapes.reward_data import (
 )
 from trainers.shapes.tokenizer import write_tokenizer
 from trainers.shapes.train_rewards import CONTEXT, train_aesthetic, train_clip, train_hps
+from trainers.shapes.vlm_data import picture_pairs
+from trainers.shapes.vlm_lessons import corpus
+from trainers.shapes.vlm_parts import new_model, new_processor
 from trainers.stable_cascade.pipeline import draw, to_images
 from trainers.stable_cascade.sampler import SamplerConfig
 from trainers.stable_cascade.stage_c import Base, load_base
@@ -41,6 +52,9 @@ CLIP_STEPS, HPS_STEPS = 900, 400
 REWARD_SEED, GOLD_SEED = 2_100, 9_700
 """Pictures, weights and batches of the gold rewards share nothing with those of the first set."""
 
+VLM_SEED = 1
+LESSON_PAIRS, HELD_OUT_PAIRS, LESSON_SEED = 40_000, 3_000, 51
+"""Pairs of pictures that the VLM learns from."""
 FRESH_SEED = 7_001
 """Renders that nothing was trained on."""
 FIDELITY_SAMPLES = 3
@@ -179,6 +193,34 @@ def _hps(world: World, out: Path, seed: int) -> None:
     )  # fmt: skip
 
 
+def _vlm(world: World, out: Path, _seed: int) -> None:
+    """Train the tiny LLaVA-OneVision: first its eye, then its language."""
+    base = load_base(base_folder("shapes"), world.device)
+    lessons = picture_pairs(LESSON_PAIRS, LESSON_SEED, base)
+    held_out = picture_pairs(HELD_OUT_PAIRS, LESSON_SEED + 1, base)
+    processor = new_processor(corpus(lessons))
+    torch.manual_seed(VLM_SEED)
+    model = new_model(processor)
+    if world.compile:
+        model.model.language_model.compile(dynamic=False)
+    tower = model.model.vision_tower
+    how: dict[str, Any] = {"work": world.work, "report": world.report, "device": world.device}
+    figures = {
+        f"vision_{name}": x
+        for name, x in train_vision.train_vision(tower, lessons, held_out, **how).items()
+    }
+    figures |= {
+        f"language_{name}": x
+        for name, x in train_vlm.train_language(
+            model, processor.tokenizer, lessons, held_out, **how
+        ).items()
+    }
+    model.to("cpu", torch.float16).save_pretrained(out)
+    processor.save_pretrained(out)
+    config = train_vlm.CONFIG
+    write_manifest(out, seed=config.seed, steps=config.steps, rows=LESSON_PAIRS, figures=figures)
+
+
 def _rates(facts: Sequence[dict[str, bool]]) -> dict[str, float]:
     """Share of pictures right in each fact, over those whose captions state it."""
     names = dict.fromkeys(name for row in facts for name in row)
@@ -198,5 +240,6 @@ FOLDERS: dict[str, Callable[[World, Path, int], None]] = {
     "clip-gold": _clip,
     "aesthetic-gold": _aesthetic,
     "hps-gold": _hps,
+    "vlm": _vlm,
 }
 """What is built, in order; the base is measured by the classifier."""

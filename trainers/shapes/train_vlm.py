@@ -1,0 +1,183 @@
+"""The tiny VLM's language: to say from a user's shots what the user likes, and to choose for them.
+
+Three losses over `vlm_lessons.Lesson`: the answer's tokens, the choice between "1" and "2", and two
+linear heads, thrown away afterwards, that read the true taste at the end of the shots and of the
+answer, and at a choice also how the two candidates differ. Without the heads an in-context task
+this abstract is learnt very slowly or not at all. The vision tower is frozen; what it sees of every
+picture is computed once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from ppdbench.suites.shapes.attributes import ATTRIBUTES
+from trainers.shapes.stage import StageConfig, run_stage
+from trainers.shapes.train_vision import features
+from trainers.shapes.vlm_data import PicturePairs
+from trainers.shapes.vlm_lessons import Lesson, Lessons
+from trainers.shapes.vlm_parts import IMAGE_TOKENS
+
+CONFIG = StageConfig(
+    seed=37, steps=3000, batch_size=32, lr=1.5e-3, warmup=150, weight_decay=0.01, ema=0.995
+)
+TASTE_WEIGHT, APART_WEIGHT = 1.0, 0.3
+HELD_OUT_LESSONS = 12
+
+
+@torch.no_grad()
+def seen(tower: Any, pairs: PicturePairs, device: str = "cpu") -> Tensor:
+    """What the tower sees of every picture: (2, N, 4, 96), half precision."""
+    sides = []
+    for pixels in pairs.pixels:
+        parts = [
+            features(tower, pixels[at : at + 500], device).half().cpu()
+            for at in range(0, len(pixels), 500)
+        ]
+        sides.append(torch.cat(parts))
+    return torch.stack(sides)
+
+
+class Heads(nn.Module):
+    """Linear readings that make the language model gather what it needs; thrown away."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.taste = nn.Linear(width, len(ATTRIBUTES))
+        self.choice = nn.Linear(width, 2 * len(ATTRIBUTES))
+
+
+def states(model: Any, lesson: Lesson, table: Tensor) -> Tensor:
+    """Last hidden states (B, T, width) of a lesson, for pictures seen as `table` has them."""
+    core = model.model
+    device = table.device
+    embedded = core.language_model.embed_tokens(lesson.ids.to(device))
+    image = lesson.image.to(device)
+    known = table[image[:, 0], image[:, 1]].to(embedded.dtype)
+    shown = core.multi_modal_projector(known)
+    newline = core.image_newline.to(shown).expand(len(shown), 1, -1)
+    shown = torch.cat([shown, newline], dim=1)
+    rows = lesson.image_at[:, :1].expand(-1, IMAGE_TOKENS + 1).to(device)
+    places = (lesson.image_at[:, 1:] + torch.arange(IMAGE_TOKENS + 1)).to(device)
+    embedded = embedded.index_put((rows.reshape(-1), places.reshape(-1)), shown.flatten(0, 1))
+    out = core.language_model(
+        inputs_embeds=embedded,
+        attention_mask=lesson.mask.to(device),
+        position_ids=lesson.positions.to(device),
+        use_cache=False,
+    )
+    return cast(Tensor, out.last_hidden_state)
+
+
+def losses(
+    model: Any, heads: Heads, lesson: Lesson, table: Tensor, said: tuple[int, int]
+) -> dict[str, Tensor]:
+    """Answer, choice, taste and apart, each a mean; `said` are the ids of "1" and "2"."""
+    hidden = states(model, lesson, table)
+    device = hidden.device
+    answer = lesson.answer.to(device)
+    spoken = answer != -100
+    logits = model.lm_head(hidden[spoken])
+    rows = torch.arange(len(hidden), device=device)[:, None]
+    at_taste = hidden[rows, lesson.taste_at.to(device)]
+    at_choice = hidden[rows, lesson.choice_at.to(device)]
+    chosen = F.log_softmax(model.lm_head(at_choice).float(), dim=-1)
+    chance = lesson.choice.to(device)
+    choice = -(chance * chosen[..., said[0]] + (1 - chance) * chosen[..., said[1]])
+    taste = lesson.taste.to(device)
+    known = torch.cat(
+        [taste[:, None].expand(-1, chance.shape[1], -1), lesson.apart.to(device)], dim=-1
+    )
+    return {
+        "answer": F.cross_entropy(logits.float(), answer[spoken]),
+        "choice": choice.mean(),
+        "taste": (heads.taste(at_taste) - taste[:, None]).square().mean() * len(ATTRIBUTES),
+        "apart": (heads.choice(at_choice) - known).square().mean(),
+    }
+
+
+def train_language(
+    model: Any,
+    tokenizer: Any,
+    train: PicturePairs,
+    held_out: PicturePairs,
+    *,
+    work: Path,
+    report: Callable[[str], None],
+    device: str = "cpu",
+    config: StageConfig = CONFIG,
+) -> dict[str, float]:
+    """Train all but the vision tower in place; measured on fresh people and held-out pictures."""
+    torch.manual_seed(config.seed)
+    model.to(device).train()
+    tower = model.model.vision_tower.requires_grad_(False).eval()
+    table = seen(tower, train, device).to(device)
+    lessons = Lessons(tokenizer, train)
+    heads = Heads(model.config.text_config.hidden_size).to(device)
+    said = (tokenizer.convert_tokens_to_ids("1"), tokenizer.convert_tokens_to_ids("2"))
+
+    def loss_of(step: int, _generator: torch.Generator) -> Tensor:
+        rng = np.random.default_rng([config.seed, step])
+        found = losses(model, heads, lessons.draw(rng, config.batch_size), table, said)
+        if (step + 1) % 100 == 0:
+            report(", ".join(f"{name} {float(x):.4f}" for name, x in found.items()))
+        return (
+            found["answer"]
+            + found["choice"]
+            + TASTE_WEIGHT * found["taste"]
+            + APART_WEIGHT * found["apart"]
+        )
+
+    parts = {
+        "language_model": model.model.language_model,
+        "projector": model.model.multi_modal_projector,
+        "newline": _Newline(model.model),
+        "heads": heads,
+    }
+    figures = run_stage(
+        "vlm", parts, loss_of, config, state_file=work / "vlm.state.pt", report=report,
+        device=device,
+    )  # fmt: skip
+    model.eval()
+    return figures | _measured(
+        model, heads, Lessons(tokenizer, held_out), seen(tower, held_out, device), said
+    )
+
+
+class _Newline(nn.Module):
+    """The model's newline embedding, a bare parameter, as a module that a stage can save."""
+
+    def __init__(self, core: Any) -> None:
+        super().__init__()
+        self.image_newline = core.image_newline
+
+
+@torch.no_grad()
+def _measured(
+    model: Any, heads: Heads, lessons: Lessons, table: Tensor, said: tuple[int, int]
+) -> dict[str, float]:
+    """Choice accuracy against the true preference, with lessons of fresh people."""
+    rng = np.random.default_rng(9_000_001)
+    right, errors = [], []
+    for _ in range(HELD_OUT_LESSONS):
+        lesson = lessons.draw(rng, 32)
+        hidden = states(model, lesson, table)
+        rows = torch.arange(len(hidden))[:, None]
+        logits = model.lm_head(hidden[rows, lesson.choice_at])
+        first = logits[..., said[0]] > logits[..., said[1]]
+        right.append((first == (lesson.choice > 0.5)).float().mean())
+        guess = heads.taste(hidden[rows, lesson.taste_at])
+        errors.append(F.cosine_similarity(guess, lesson.taste[:, None], dim=-1).mean(0))
+    cosine = torch.stack(errors).mean(0)
+    return {
+        "held_out_choice_accuracy": round(float(torch.stack(right).mean()), 4),
+        "held_out_taste_cosine_shots": round(float(cosine[0]), 4),
+        "held_out_taste_cosine_answer": round(float(cosine[1]), 4),
+    }
