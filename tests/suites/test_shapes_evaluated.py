@@ -10,7 +10,7 @@ import pytest
 
 from ppdbench.data.images import decode_image
 from ppdbench.errors import MissingPrerequisite
-from ppdbench.protocols import People, UserSplit
+from ppdbench.protocols import People, PreferencePair, UserSplit
 from ppdbench.suites.shapes import evaluated, pairs
 from ppdbench.suites.shapes.evaluated import SPLITS, ShapesPeople
 from ppdbench.suites.shapes.people import ATTRIBUTE_SCALE, people, person_of, preference
@@ -121,7 +121,7 @@ def test_identified_users_have_disjoint_groups(tmp_path: Path) -> None:
 
     chosen = [p for person in people("train")[:3] for p in pairs._pairs_of(person, 0, "train", 24)]
     renumbered = [
-        pairs.PreferencePair(**{**{f: getattr(p, f) for f in p.__slots__}, "id": str(row)})
+        PreferencePair(**{**{f: getattr(p, f) for f in p.__slots__}, "id": str(row)})
         for row, p in enumerate(chosen)
     ]
     file = tmp_path / "train.parquet"

@@ -70,10 +70,8 @@ def test_a_branch_is_what_the_public_processor_makes_of_its_prompt(
         table = train_vlm.seen(model.model.vision_tower, pairs).float()
         hidden = train_vlm.states(model, lesson, table)[0]
         for number, branch in enumerate(row.branches[1:]):
-            message = {
-                "role": "user",
-                "content": [{"type": "text", "text": row.context + branch.question}],
-            }
+            said = {"type": "text", "text": row.context + branch.question}
+            message = {"role": "user", "content": [said]}
             text = processor.apply_chat_template([message], add_generation_prompt=True)
             assert text == turn(row.context + branch.question)
             public = asked(processor, model, text, pictures(pairs, row.images + branch.images))
@@ -140,9 +138,14 @@ def test_no_profile_names_no_attribute() -> None:
 
 
 def test_both_trainings_learn_and_resume(
-    tmp_path: Path, pairs: PicturePairs, processor: Any, model: Any
+    tmp_path: Path,
+    pairs: PicturePairs,
+    processor: Any,
+    model: Any,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fast = StageConfig(seed=1, steps=12, batch_size=8, lr=2e-3, warmup=2)
+    monkeypatch.setattr(train_vlm, "HELD_OUT_LESSONS", 1)
+    fast = StageConfig(seed=1, steps=4, batch_size=4, lr=2e-3, warmup=2)
 
     def train(steps: int, work: Path, net: Any) -> dict[str, float]:
         how: dict[str, Any] = {"work": work, "report": lambda _: None}
