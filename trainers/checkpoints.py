@@ -14,7 +14,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -32,8 +34,31 @@ from trainers.stable_cascade.user_attention import (
 
 ADAPTER_FILE = "adapter.safetensors"
 STATE_FILE = "trainer_state.pt"
-FORMAT_VERSION = 1
+UserVector = Literal["reward_weights", "embedding", "null"]
+"""What an adapter's user vector means: a weight for each reward, a person's normalised embedding,
+or nothing (always zero)."""
+FORMAT_VERSION = 2
+"""Written; 1, without `AdapterHeader.embedding` and in float32, is read too."""
 HEADER_KEY = "adapter"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Embedding:
+    """Which embeddings a user vector is made of, and how: (embedding - mean) / std."""
+
+    encoder: str
+    """Name of the user encoder."""
+    revision: str
+    """The encoder's, as `EncoderInfo.revision` has it."""
+    mean: tuple[float, ...]
+    """(dim,) over the training embeddings."""
+    std: tuple[float, ...]
+    """(dim,) the same; never near zero."""
+
+    def normalised(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+        """User vectors (..., dim) of raw embeddings (..., dim)."""
+        vectors: NDArray[np.float32] = (embeddings - np.array(self.mean)) / np.array(self.std)
+        return vectors.astype(np.float32)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,22 +70,24 @@ class AdapterHeader:
     shape: AdapterShape
     width: int
     """Channels of the base's widest attention block."""
-    user_vector: Literal["reward_weights", "null"]
-    """What the user vector is: weights of `rewards`; or null, where only zeros were trained."""
+    user_vector: UserVector
+    """What the user vector is."""
     rewards: tuple[str, ...]
-    """The rewards whose weights the user vector holds, in order."""
+    """The rewards whose weights the user vector holds, in order; or would hold."""
     unconditional_user: UnconditionalUser
     """Who the empty-caption half of guidance is drawn for."""
     facts: Mapping[str, Any]
     """Training facts worth printing: steps, seed, beta_eff, ..."""
+    embedding: Embedding | None = None
+    """Of what the user vector is made, where it is an embedding."""
 
 
 def save_adapter(folder: Path, tensors: Mapping[str, Tensor], header: AdapterHeader) -> None:
-    """Write adapter.safetensors; `tensors` as `UserAdapter.tensors` gives them."""
+    """Write adapter.safetensors in float16; `tensors` as `UserAdapter.tensors` gives them."""
     description = {"format_version": FORMAT_VERSION} | asdict(header)
     # One entry, because safetensors writes several in no fixed order: equal adapters, equal files.
     metadata = {HEADER_KEY: json.dumps(description, sort_keys=True)}
-    plain = {name: tensor.detach().float().cpu().contiguous() for name, tensor in tensors.items()}
+    plain = {name: tensor.detach().half().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(folder / ADAPTER_FILE, save(plain, metadata=metadata))
 
 
@@ -81,17 +108,21 @@ def read_header(folder: Path) -> AdapterHeader:
         version = description.pop("format_version")
     except (KeyError, ValueError) as error:
         raise MissingPrerequisite(f"{path} has no header of an adapter", fix=_TRAIN) from error
-    if version != FORMAT_VERSION:
+    if version not in range(1, FORMAT_VERSION + 1):
         raise MissingPrerequisite(
-            f"{path} has format version {version}, this ppdbench reads {FORMAT_VERSION}", fix=_TRAIN
+            f"{path} has format version {version}, this ppdbench reads up to {FORMAT_VERSION}",
+            fix=_TRAIN,
         )
     description["shape"] = AdapterShape(**description["shape"])
     description["rewards"] = tuple(description["rewards"])
+    if embedding := description.get("embedding"):
+        lists = {name: tuple(embedding[name]) for name in ("mean", "std")}
+        description["embedding"] = Embedding(**(embedding | lists))
     return AdapterHeader(**description)
 
 
 def load_adapter(folder: Path, base: Base) -> UserAdapter:
-    """The adapter of a folder, attached to `base` and off; frozen, in eval mode.
+    """The adapter of a folder, attached to `base` and off; frozen, in eval mode, in float32.
 
     Raises:
         MissingPrerequisite: no adapter there, it belongs to another base, or its tensors are not

@@ -20,6 +20,8 @@ from trainers.objectives import LossWeight, Reduction
 from trainers.stable_cascade.user_attention import UnconditionalUser
 
 CONFIGS = Path(__file__).parent / "configs"
+POPULATION_METHOD = "diffusion-dpo"
+"""The method that hears no users."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -30,8 +32,9 @@ _settings = ConfigDict(extra="forbid")
 class AdapterConfig:
     """The added layers (`stable_cascade/user_attention.py`)."""
 
-    user_dim: Positive = 3
-    """Length of the user vector: as many as the suite has rewards."""
+    user_dim: Positive | None = None
+    """Length of the user vector: that of the users' embeddings, or without users as many as the
+    suite has rewards. None takes it from them; another number is refused."""
     tokens: Annotated[int, Field(ge=2)] = 4
     """User tokens; one alone would leave K' without a gradient."""
     token_dim: Positive = 64
@@ -47,6 +50,18 @@ class DataConfig:
     caption_dropout: Share = 0.0
     limit: Positive | None = None
     """The first so many pairs only; for trying things out."""
+
+
+@dataclass(frozen=True, kw_only=True, config=_settings)
+class UsersConfig:
+    """Whose preferences are learnt: people, by embeddings of what they chose (`people.py`)."""
+
+    encoder: str | None = None
+    """The user encoder; None learns from no person, but as the method's own labels have it."""
+    shots: Positive = 4
+    """Pairs in a group that an embedding is made of."""
+    groups: Positive | Literal["all"] = "all"
+    """Groups a person, the first ones; one of them is drawn each time a pair is learnt from."""
 
 
 @dataclass(frozen=True, kw_only=True, config=_settings)
@@ -132,6 +147,7 @@ class TrainConfig:
     reward_share: Annotated[float, Field(gt=0, le=1)] = 1.0
     """With `reward`, the share of `steps` taken: as many pairs of it as PPD sees of it."""
     adapter: AdapterConfig = Field(default_factory=AdapterConfig)
+    users: UsersConfig = Field(default_factory=UsersConfig)
     data: DataConfig = Field(default_factory=DataConfig)
     objective: ObjectiveConfig = Field(default_factory=ObjectiveConfig)
     timesteps: TimestepConfig = Field(default_factory=TimestepConfig)
@@ -194,20 +210,37 @@ def parse_config(loaded: Mapping[str, Any], *, source: str) -> TrainConfig:
             f"{source}: reward is for diffusion-dpo only, the method is {config.method}",
             fix="leave reward out, or give --method diffusion-dpo",
         )
+    if config.users.encoder is not None:
+        if config.method == POPULATION_METHOD:
+            raise _no_users(source)
+        if config.data.margin_quantile:
+            raise UsageError(
+                f"{source}: data.margin_quantile is about margins of rewards, people's choices "
+                "have none",
+                fix="set data.margin_quantile=0",
+            )
     return config
 
 
 def resolve(method: str, suite: str, path: Path | None, overrides: Sequence[str]) -> TrainConfig:
     """The configuration of a command: the file given or the suite's own, with overrides.
 
+    The suite's own is `<method>.yaml`, and `<method>-users.yaml` where an override of
+    `users.encoder` asks for users.
+
     Raises:
-        UsageError: as `load_config`; none is shipped for the suite; it is another method's.
+        UsageError: as `load_config`; none is shipped for the suite; it is another method's; the
+            method has no users.
     """
     if path is None:
-        path = CONFIGS / suite / f"{method}.yaml"
+        users = _asks_for_users(overrides)
+        if users and method == POPULATION_METHOD:
+            raise _no_users("users.encoder")
+        name = f"{method}-users" if users else method
+        path = CONFIGS / suite / f"{name}.yaml"
         if not path.is_file():
             raise UsageError(
-                f"no configuration is shipped for {method} on {suite}", fix="give --config FILE"
+                f"no configuration is shipped for {name} on {suite}", fix="give --config FILE"
             )
     config = load_config(path, overrides)
     if config.method != method:
@@ -219,8 +252,13 @@ def resolve(method: str, suite: str, path: Path | None, overrides: Sequence[str]
 
 
 def as_mapping(config: TrainConfig) -> dict[str, Any]:
-    """Plain nested values of a configuration, as YAML and JSON know them."""
+    """Plain nested values of a configuration, as YAML and JSON know them.
+
+    Without users it has no section of them: a run is then what it was before there was one.
+    """
     plain = asdict(config)
+    if config.users.encoder is None:
+        del plain["users"]
     plain["base"] = None if config.base is None else str(config.base)
     plain["optimizer"]["betas"] = list(config.optimizer.betas)
     return plain
@@ -229,6 +267,21 @@ def as_mapping(config: TrainConfig) -> dict[str, Any]:
 def to_yaml(config: TrainConfig) -> str:
     """The configuration as YAML that `load_config` reads back."""
     return yaml.safe_dump(as_mapping(config), sort_keys=False)
+
+
+def _asks_for_users(overrides: Sequence[str]) -> bool:
+    given: dict[str, Any] = {}
+    for override in overrides:
+        _override(given, override)
+    users = given.get("users")
+    return isinstance(users, dict) and users.get("encoder") is not None
+
+
+def _no_users(source: str) -> UsageError:
+    return UsageError(
+        f"{source}: {POPULATION_METHOD} learns what all people prefer, it hears no users",
+        fix="leave --users out, or give --method ppd: the same loss for the user it hears",
+    )
 
 
 def _keys(kind: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:

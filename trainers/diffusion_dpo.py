@@ -26,7 +26,11 @@ def recipe(shop: Workshop) -> Recipe:
 
     step = PreferenceStep(shop.config.objective, shop.elements)
     return Recipe(
-        examples=examples, step=step, user_vector="null", facts={"beta_eff": step.beta_eff}
+        examples=examples,
+        step=step,
+        user_vector="null",
+        columns={"diffusion-dpo": shop.null_user},
+        facts={"beta_eff": step.beta_eff},
     )
 
 

@@ -1,8 +1,9 @@
 """What chance decides in a training step, as a function of (seed, step, row) and nothing else.
 
 A counter-based generator (Philox) is opened for each row of each step: which example, timestep,
-noise, whether the user or the caption is dropped. So a run that was killed and started again
-draws what an uninterrupted one draws, and so do runs split over other numbers of processes.
+noise, whether the user or the caption is dropped, which of a user's vectors. So a run that was
+killed and started again draws what an uninterrupted one draws, and so do runs split over other
+numbers of processes.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ class Draws:
     """(N,) True where the empty caption stands in."""
     noise: NDArray[np.float32]
     """(N, 2, C, H, W): for the winner's and the loser's latent."""
+    vector: NDArray[np.float64]
+    """(N,) uniform in [0, 1): which vector of its user, where a user has several."""
 
 
 def draw(
@@ -56,7 +59,8 @@ def draw(
     `share_noise` gives winner and loser the same noise (published practice); False, two draws
     (PPD Eq. 6). The winner's noise is the same either way.
     """
-    uniforms, noise = np.empty((len(rows), 3)), np.empty((len(rows), 2, *latent_shape), np.float32)
+    uniforms, vector = np.empty((len(rows), 3)), np.empty(len(rows))
+    noise = np.empty((len(rows), 2, *latent_shape), np.float32)
     for index, row in enumerate(rows):
         rng = _generator(seed, _ROW, step, row)
         uniforms[index] = rng.random(3)
@@ -64,6 +68,7 @@ def draw(
         noise[index, 1] = (
             noise[index, 0] if share_noise else rng.standard_normal(latent_shape, dtype=np.float32)
         )
+        vector[index] = rng.random()  # last: what came before it is as it was without
     chance = uniforms[:, 0]
     if timesteps.stratified:  # one timestep in each of batch_size equal slices of probability
         chance = (np.asarray(rows) + chance) / batch_size
@@ -73,6 +78,7 @@ def draw(
         drop_user=uniforms[:, 1] < user_dropout,
         drop_caption=uniforms[:, 2] < caption_dropout,
         noise=noise,
+        vector=vector,
     )
 
 

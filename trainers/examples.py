@@ -2,7 +2,8 @@
 
 One line an example, so that every method is the same walk over another table: the population's
 labels with the null user (SFT, Diffusion-DPO), one reward's labels with the null user (the upper
-bounds), or every reward's labels, each with its one-hot user (PPD).
+bounds), every reward's labels, each with its one-hot user (PPD), or each person's own choices with
+that person's embeddings (`people.py`).
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from numpy.typing import NDArray
 from ppdbench.errors import MissingPrerequisite
 
 POPULATION = "population"
+NO_ROW = np.iinfo(np.int64).max
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,16 +29,40 @@ class Examples:
     winner: NDArray[np.int64]
     """(M,) 0 or 1: which of the pair's images is preferred."""
     user: NDArray[np.int64]
-    """(M,) row of `users`."""
+    """(M,) row of `users`; where a user has several vectors, the first of them."""
     users: NDArray[np.float32]
-    """(U, user_dim) user vectors."""
+    """(U, user_dim) user vectors; those of one user stand together."""
     names: tuple[str, ...]
-    """(U,) whose labels: a reward's name, or "population"."""
+    """(U,) whose labels: a reward's name, or "population"; ("people",) stands for all of them."""
     left_out: Mapping[str, Mapping[str, int]]
     """Name -> reason -> pairs left out; recorded with the run."""
+    vectors: NDArray[np.int64] | None = None
+    """(M,) how many vectors the example's user has; None is one each."""
+    barred: NDArray[np.int64] | None = None
+    """(M, K) rows of `users` that this example must not be learnt under, padded with `NO_ROW`;
+    they are the user's own, and leave one at least. None bars none."""
 
     def __len__(self) -> int:
         return len(self.pair)
+
+    def user_rows(
+        self, examples: NDArray[np.int64], chance: NDArray[np.float64]
+    ) -> NDArray[np.int64]:
+        """Rows (B,) of `users` for some examples (B,): one of the allowed ones, each as likely.
+
+        Args:
+            examples: which.
+            chance: (B,) uniform in [0, 1).
+        """
+        row: NDArray[np.int64] = self.user[examples]
+        if self.vectors is None:
+            return row
+        barred = np.empty((len(row), 0), np.int64) if self.barred is None else self.barred[examples]
+        allowed = self.vectors[examples] - (barred != NO_ROW).sum(1)
+        row = row + (chance * allowed).astype(np.int64)
+        for column in np.sort(barred, axis=1).T:  # each barred row met pushes one further
+            row = row + (row >= column)
+        return row
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,8 @@
-"""The reference entries as generators: the base alone, and the base with a shipped adapter.
+"""The reference entries as generators: the base alone, and the base with adapters.
 
 Made cheaply: who a generator is comes from manifests and headers; weights are loaded at the first
-picture. Elsewhere: drawing (`stable_cascade/pipeline.py`), training (`ppd.py` and its siblings).
+picture. Elsewhere: what an adapter hears (`hearing.py`), drawing (`stable_cascade/pipeline.py`),
+training (`ppd.py` and its siblings).
 """
 
 from __future__ import annotations
@@ -9,14 +10,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
 
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import GenerationRequest, Generator, GeneratorInfo, LoadContext
 from trainers.assets import base_folder, model_folder
+from trainers.hearing import listener, user_vector
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,78 +31,91 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 BATCH_SIZE = 64
+PEOPLE = "people"
+"""Folder of the adapter for people, inside that of an adapter for reward weights."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Adapter:
+    """An adapter on disk: where, and what it says of itself."""
+
+    folder: Path
+    header: AdapterHeader
+    sha256: str
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What its pictures depend on."""
+        return {"adapter": self.sha256, "unconditional_user": self.header.unconditional_user}
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What is worth printing beside its figures."""
+        told = {
+            "unconditional_user": self.header.unconditional_user,
+            "training": dict(self.header.facts),
+        }
+        if known := self.header.embedding:
+            told["encoder"] = {"name": known.encoder, "revision": known.revision}
+        return told
 
 
 class CascadeGenerator:
-    """Stable Cascade, with an adapter or without."""
+    """Stable Cascade: alone, with an adapter, or with one for reward weights and one for people."""
 
     info: GeneratorInfo
 
     def __init__(self, context: LoadContext, name: str, *, adapter: Path | None) -> None:
-        """`adapter`: its folder; None is the base alone.
+        """`adapter`: its folder, with that of a second one, for people, in it; None is the base.
 
         Raises:
-            MissingPrerequisite: the base or the adapter is not there.
+            MissingPrerequisite: the base or the adapter is not there, or both adapters hear the
+                same.
         """
-        from trainers.stable_cascade.stage_c import base_sha256, read_config
-
         self._suite, self._device = context.suite, context.device
         self._base_folder = base_folder(context.suite.name)
-        self._adapter_folder = adapter
-        self._header: AdapterHeader | None = None
-        if not self._base_folder.is_dir():
-            raise MissingPrerequisite(
-                f"no Stable Cascade ships for the suite {context.suite.name!r}",
-                fix="use a suite whose weights ship, such as shapes; if this one's should be "
-                "there, reinstall ppdbench",
-            )
-        read_config(self._base_folder)
-        try:
-            base = base_sha256(self._base_folder)
-        except OSError as error:
-            raise MissingPrerequisite(
-                f"the base model in {self._base_folder} is incomplete",
-                fix="reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`",
-            ) from error
+        identity: dict[str, Any] = {"base": _base_sha256(self._base_folder, context.suite.name)}
         settings: dict[str, Any] = {"sampling": asdict(context.suite.sampling)}
-        identity: dict[str, Any] = {"base": base} | settings
-        if adapter is not None:
-            from trainers.checkpoints import ADAPTER_FILE, read_header
-
-            self._header = read_header(adapter)
-            file = (adapter / ADAPTER_FILE).read_bytes()
-            identity["adapter"] = hashlib.sha256(file).hexdigest()
-            identity["unconditional_user"] = self._header.unconditional_user
-            settings["unconditional_user"] = self._header.unconditional_user
-            settings["training"] = dict(self._header.facts)
-        hears = self._header is not None and self._header.user_vector == "reward_weights"
+        identity |= settings
+        self._adapters = [] if adapter is None else _adapters(adapter)
+        for own in self._adapters[:1]:
+            identity |= own.identity
+            settings |= own.settings
+        for people in self._adapters[1:]:
+            identity[PEOPLE] = people.identity
+            settings[PEOPLE] = people.settings
+        heard: dict[str, Literal["reward_weights", "embeddings"]] = {
+            "reward_weights": "reward_weights",
+            "embedding": "embeddings",
+        }
+        kinds = [each.header.user_vector for each in self._adapters]
+        known = next((e.header for e in self._adapters if e.header.embedding), None)
         canonical = json.dumps(identity, sort_keys=True)
         self.info = GeneratorInfo(
             name=name,
             version=VERSION,
             revision=hashlib.sha256(canonical.encode()).hexdigest(),
             licence="Apache-2.0",
-            conditions_on=frozenset({"reward_weights"} if hears else ()),
+            conditions_on=frozenset(heard[kind] for kind in kinds if kind in heard),
+            training_users_digest=known.facts.get("users", {}).get("digest") if known else None,
+            encoder=known.embedding.encoder if known and known.embedding else None,
             settings=settings,
         )
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Image]:
         """Yield one RGB image a request, in order, each from its own seed.
 
+        Who is drawn by which adapter, and the null user: `hearing.listener`.
+
         Raises:
-            UsageError: a user weighs a reward that the adapter does not know, or another size
-                than the suite's is asked for.
+            UsageError: a user has what the adapter does not know (`hearing.user_vector`), or
+                another size than the suite's is asked for.
         """
         for start in range(0, len(requests), BATCH_SIZE):
             yield from self._draw(requests[start : start + BATCH_SIZE])
 
     def _draw(self, requests: Sequence[GenerationRequest]) -> list[Image]:
-        import torch
-
-        from trainers.stable_cascade.pipeline import draw, to_images
-        from trainers.stable_cascade.sampler import SamplerConfig
-        from trainers.stable_cascade.user_attention import audience
-
+        """The images of a batch: those of one adapter are drawn together."""
         sampling = self._suite.sampling
         for request in requests:
             if (request.width, request.height) != (sampling.width, sampling.height):
@@ -107,35 +124,40 @@ class CascadeGenerator:
                     f"{request.width} x {request.height} was asked for",
                     fix="ask for the suite's own size",
                 )
-        base, adapter = self._models
+        headers = [adapter.header for adapter in self._adapters]
+        by_adapter: dict[int, list[int]] = {}
+        for place, request in enumerate(requests):
+            number = listener(headers, request.user)
+            by_adapter.setdefault(number, []).append(place)
+        drawn: dict[int, Image] = {}
+        for number, places in by_adapter.items():
+            images = self._draw_by(number, [requests[place] for place in places])
+            drawn |= zip(places, images, strict=True)
+        return [drawn[place] for place in range(len(requests))]
+
+    def _draw_by(self, number: int, requests: Sequence[GenerationRequest]) -> list[Image]:
+        """The images of requests that are all heard by one adapter, or by none: the base."""
+        import torch
+
+        from trainers.stable_cascade.pipeline import draw, to_images
+        from trainers.stable_cascade.sampler import SamplerConfig
+        from trainers.stable_cascade.user_attention import audience
+
+        base, adapters = self._models
         user = None
-        if adapter is not None and self._header is not None:
-            vectors = [self._vector(request) for request in requests]
-            users = torch.tensor(vectors, dtype=torch.float32, device=base.device)
-            user = audience(adapter, users, self._header.unconditional_user)
+        if adapters:
+            header, adapter = self._adapters[number].header, adapters[number]
+            vectors = [user_vector(header, each.user, self.info.name) for each in requests]
+            users = torch.from_numpy(np.stack(vectors)).to(base.device)
+            adapter.attach(base.unet)  # the base hears one adapter at a time
+            user = audience(adapter, users, header.unconditional_user)
         captions = [request.caption for request in requests]
         seeds = [request.seed for request in requests]
-        return to_images(draw(base, captions, seeds, SamplerConfig.of(sampling), user=user))
-
-    def _vector(self, request: GenerationRequest) -> list[float]:
-        """The user vector of a request; zeros where there is no user."""
-        header = self._header
-        assert header is not None  # noqa: S101  (only called with an adapter)
-        vector = [0.0] * header.shape.user_dim
-        if header.user_vector == "null" or request.user is None:
-            return vector
-        for reward, weight in (request.user.reward_weights or {}).items():
-            if reward in header.rewards:
-                vector[header.rewards.index(reward)] = float(weight)
-            elif weight:
-                raise UsageError(
-                    f"{self.info.name} knows no reward called {reward!r}",
-                    fix=f"give weights of {', '.join(header.rewards)}",
-                )
-        return vector
+        sampler = SamplerConfig.of(self._suite.sampling)
+        return to_images(draw(base, captions, seeds, sampler, user=user))
 
     @cached_property
-    def _models(self) -> tuple[Base, UserAdapter | None]:
+    def _models(self) -> tuple[Base, list[UserAdapter]]:
         import torch
 
         from trainers.checkpoints import load_adapter
@@ -145,12 +167,74 @@ class CascadeGenerator:
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         base = load_base(self._base_folder, device)
-        folder = self._adapter_folder
-        return base, None if folder is None else load_adapter(folder, base)
+        return base, [load_adapter(adapter.folder, base) for adapter in self._adapters]
+
+
+def _base_sha256(folder: Path, suite: str) -> str:
+    from trainers.stable_cascade.stage_c import base_sha256, read_config
+
+    if not folder.is_dir():
+        raise MissingPrerequisite(
+            f"no Stable Cascade ships for the suite {suite!r}",
+            fix="use a suite whose weights ship, such as shapes; if this one's should be "
+            "there, reinstall ppdbench",
+        )
+    read_config(folder)
+    try:
+        return base_sha256(folder)
+    except OSError as error:
+        raise MissingPrerequisite(
+            f"the base model in {folder} is incomplete",
+            fix="reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`",
+        ) from error
+
+
+def _adapters(folder: Path) -> list[_Adapter]:
+    """The adapter of a folder, and the one for people in it, if there is one."""
+    from trainers.checkpoints import ADAPTER_FILE, read_header
+
+    folders = [folder]
+    if (folder / PEOPLE / ADAPTER_FILE).is_file():
+        folders.append(folder / PEOPLE)
+    found = [
+        _Adapter(
+            each,
+            read_header(each),
+            hashlib.sha256((each / ADAPTER_FILE).read_bytes()).hexdigest(),
+        )
+        for each in folders
+    ]
+    kinds = [adapter.header.user_vector for adapter in found]
+    if len(found) > 1 and (kinds[1] != "embedding" or kinds[0] == "embedding"):
+        raise MissingPrerequisite(
+            f"{folders[1]} must hold an adapter for people beside one of another kind in {folder}",
+            fix=f"take {folders[1]} away, or put an adapter trained with --users there",
+        )
+    return found
 
 
 def _with_adapter(context: LoadContext, name: str) -> Generator:
     return CascadeGenerator(context, name, adapter=model_folder(context.suite.name, name))
+
+
+def _trained(context: LoadContext, name: str, method: str, encoder: str) -> Generator:
+    """An entry whose weights may not ship: then those that its own command left are taken.
+
+    Raises:
+        MissingPrerequisite: they are not there either.
+    """
+    from trainers.checkpoints import ADAPTER_FILE
+
+    suite = context.suite.name
+    shipped, own = model_folder(suite, name), Path("trained") / suite / name
+    for folder in (shipped, own):
+        if (folder / ADAPTER_FILE).is_file():
+            return CascadeGenerator(context, name, adapter=folder)
+    raise MissingPrerequisite(
+        f"{name} does not ship its weights for the suite {suite!r}, and {own} does not hold them",
+        fix=f"train it: ppdbench train-reference --suite {suite} --method {method} "
+        f"--users {encoder} --output {own}",
+    )
 
 
 def stable_cascade(context: LoadContext) -> Generator:
@@ -159,8 +243,23 @@ def stable_cascade(context: LoadContext) -> Generator:
 
 
 def ppd(context: LoadContext) -> Generator:
-    """PPD; hears reward weights."""
+    """PPD; hears reward weights, and people by their embeddings."""
     return _with_adapter(context, "ppd")
+
+
+def ppd_onehot(context: LoadContext) -> Generator:
+    """PPD for training people by their ids: it cannot serve anyone else."""
+    return _trained(context, "ppd-onehot", "ppd", "onehot")
+
+
+def ppd_clip_pairs(context: LoadContext) -> Generator:
+    """PPD for people by differences of their shots' CLIP embeddings."""
+    return _trained(context, "ppd-clip-pairs", "ppd", "clip-pairs")
+
+
+def sft_users(context: LoadContext) -> Generator:
+    """Supervised fine-tuning on each person's own preferred images, heard by embeddings."""
+    return _trained(context, "sft-users", "sft", "llava-onevision")
 
 
 def sft(context: LoadContext) -> Generator:

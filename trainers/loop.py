@@ -191,7 +191,7 @@ def learning_rate(step: int, total: int, config: OptimizerConfig) -> float:
 def batch_of(
     job: Job, step: int, rows: range, *, batch_size: int | None = None
 ) -> tuple[Batch, NDArray[np.int64]]:
-    """The batch of some rows of a step, on the device, and whose labels each row has, (B,)."""
+    """The batch of some rows of a step, on the device, and each one's row of `examples.users`."""
     config, examples = job.config, job.examples
     draws = draw(
         seed=config.seed,
@@ -205,9 +205,10 @@ def batch_of(
         caption_dropout=config.data.caption_dropout,
         share_noise=config.objective.share_noise,
     )
-    pair, labeller = examples.pair[draws.example], examples.user[draws.example]
+    pair = examples.pair[draws.example]
+    rows_of_users = examples.user_rows(draws.example, draws.vector)
     winner, loser = job.cache.latents(pair, examples.winner[draws.example])
-    users = np.where(draws.drop_user[:, None], np.float32(0), examples.users[labeller])
+    users = np.where(draws.drop_user[:, None], np.float32(0), examples.users[rows_of_users])
     device = job.accelerator.device
     batch = Batch(
         winner=winner,
@@ -218,7 +219,7 @@ def batch_of(
         text=job.cache.text(pair, draws.drop_caption),
         users=torch.from_numpy(users),
     )
-    return batch.to(device), labeller
+    return batch.to(device), rows_of_users
 
 
 def _train_step(
@@ -234,7 +235,7 @@ def _train_step(
     names: list[str] = []
     norm = 0.0
     for start in range(0, len(rows), micro):
-        batch, labeller = batch_of(job, step, rows[start : start + micro])
+        batch, users = batch_of(job, step, rows[start : start + micro])
         with accelerator.accumulate(policy):
             with accelerator.autocast():
                 result = job.step(policy, job.policy, batch)
@@ -246,7 +247,7 @@ def _train_step(
             optimizer.zero_grad()
         names = list(result.rows)
         heard = (batch.users != 0).any(1)  # a dropped user's row says nothing of that user
-        whose = torch.from_numpy(labeller).to(accelerator.device).where(heard, -1)
+        whose = torch.from_numpy(users).to(accelerator.device).where(heard, -1)
         logged.append(torch.stack([*result.rows.values(), whose], 1).float())
     table = accelerator.gather(torch.cat(logged)).cpu().double().numpy()
     row: dict[str, Any] = dict(zip(names, table[:, :-1].mean(0).tolist(), strict=True))

@@ -17,6 +17,12 @@ WHAT = {
     "sft": "supervised fine-tuning on the images that the population prefers",
     "diffusion-dpo": "Diffusion-DPO on {labels}, without users",
 }
+WHAT_FOR_PEOPLE = {
+    "ppd": "draws for a person, given as an embedding of what that person chose: personalized "
+    "preference DPO (PPD)",
+    "sft": "supervised fine-tuning on the images that each person prefers, for a person given as "
+    "an embedding of what that person chose",
+}
 MEANING = {
     "loss": "loss",
     "implicit_accuracy": "implicit accuracy",
@@ -36,12 +42,8 @@ def model_card(
     """README.md of an adapter: what it is, what it learnt from, how it went, how to load it."""
     facts, shape = header.facts, header.shape
     labels = f"the labels of {config.reward}" if config.reward else "the population's labels"
-    name = f"{config.method}{f'-{config.reward}' if config.reward else ''}"
-    user = (
-        f"weights of {', '.join(header.rewards)}, in this order; zeros are the null user"
-        if header.user_vector == "reward_weights"
-        else "zeros (the null user); nothing else was trained"
-    )
+    name = "-".join(filter(None, (config.method, config.reward, config.users.encoder)))
+    what = (WHAT_FOR_PEOPLE if header.embedding else WHAT)[config.method].format(labels=labels)
     left_out = "; ".join(
         f"{who}: " + ", ".join(f"{count} {why}" for why, count in reasons.items())
         for who, reasons in facts["left_out"].items()
@@ -57,11 +59,11 @@ tags: [text-to-image, stable-cascade, preference-optimization, {config.method}]
 ---
 # {name} on {facts["suite"]}
 
-An adapter for Stable Cascade's Stage C that {WHAT[config.method].format(labels=labels)}.
+An adapter for Stable Cascade's Stage C: {what}.
 It adds user attention to every attention block; the base itself is not changed.
 
 - base: sha256 `{header.base_sha256}`
-- user vector, {shape.user_dim} numbers: {user}
+- user vector, {shape.user_dim} numbers: {_user(header)}
 - {shape.tokens} user tokens of {shape.token_dim}, attention scale {shape.scale:g}
 - the empty-caption half of guidance is drawn for: {header.unconditional_user}
 - suite {facts["suite"]} {facts["suite_version"]}, pairs sha256 `{facts["pairs_sha256"]}`
@@ -105,6 +107,22 @@ Pictures are drawn by `trainers.generator.CascadeGenerator`.
 ```yaml
 {to_yaml(config)}```
 """
+
+
+def _user(header: AdapterHeader) -> str:
+    """What the user vector is, and whom it was trained for."""
+    if header.embedding is not None:
+        users = header.facts["users"]
+        return (
+            f"an embedding by {header.embedding.encoder} "
+            f"(revision `{header.embedding.revision[:12]}`), less `embedding.mean` of the "
+            "adapter's header and over its `embedding.std`; zeros are the null user\n"
+            f"- trained for {users['count']} people (sha256 of their ids `{users['digest']}`), "
+            f"by {users['embeddings']} embeddings of them"
+        )
+    if header.user_vector == "reward_weights":
+        return f"weights of {', '.join(header.rewards)}, in this order; zeros are the null user"
+    return "zeros (the null user); nothing else was trained"
 
 
 def _figures(tail: Sequence[Mapping[str, Any]], held_out: Mapping[str, float]) -> str:

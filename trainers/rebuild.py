@@ -1,7 +1,8 @@
 """Maintainers' one command for the shipped adapters of `shapes`: `python -m trainers.rebuild`.
 
-Each is what the default command makes; a killed rebuild goes on where it was. PPD is trained with
-three seeds, and the first is shipped; what the others score goes on record.
+Each is what the default command makes; a killed rebuild goes on where it was. Shipped are PPD, for
+reward weights and for people, and its baselines; of the others, PPD with further seeds and the rows
+that PPD for people is held against, what they score goes on record.
 """
 
 from __future__ import annotations
@@ -15,9 +16,12 @@ from ppdbench.runs.atomic import write_atomic
 from ppdbench.suites.shapes import suite as shapes_suite
 from trainers import diffusion_dpo, ppd, sft
 from trainers.assets import model_folder
+from trainers.generator import PEOPLE
 from trainers.relabel import trainable
 
 MANIFEST = "manifest.json"
+FOR_PEOPLE = "ppd-llava-onevision"
+"""Shipped inside `ppd`, which hears people by it."""
 SHIPPED_FILES = ("adapter.safetensors", "config.yaml", "README.md", MANIFEST)
 PPD_SEEDS = (0, 1, 2)
 
@@ -26,6 +30,12 @@ def plan(suite: Suite) -> dict[str, tuple[Trainer, list[str]]]:
     """Folder -> trainer and overrides of its default command, for every adapter."""
     found: dict[str, tuple[Trainer, list[str]]] = {"ppd": (ppd.train, [])}
     found |= {f"ppd-seed-{seed}": (ppd.train, [f"seed={seed}"]) for seed in PPD_SEEDS[1:]}
+    found |= {
+        FOR_PEOPLE: (ppd.train, ["users.encoder=llava-onevision"]),
+        "ppd-onehot": (ppd.train, ["users.encoder=onehot"]),
+        "ppd-clip-pairs": (ppd.train, ["users.encoder=clip-pairs"]),
+        "sft-users": (sft.train, ["users.encoder=llava-onevision"]),
+    }
     found |= {"sft": (sft.train, []), "diffusion-dpo": (diffusion_dpo.train, [])}
     return found | {
         f"diffusion-dpo-{spec.name}": (diffusion_dpo.train, [f"reward={spec.name}"])
@@ -51,15 +61,24 @@ def rebuild(
 
 
 def ship(suite: Suite, work: Path, *, only: Sequence[str] = ()) -> None:
-    """Copy the adapters that `rebuild` finished among the assets, but for PPD's other seeds."""
-    for name, (_, overrides) in plan(suite).items():
-        folder, target = work / suite.name / name, model_folder(suite.name, name)
-        other_seed = any(text.startswith("seed=") for text in overrides)
-        if other_seed or (only and name not in only) or not (folder / MANIFEST).is_file():
+    """Copy the adapters that `rebuild` finished, and that ship, among the assets."""
+    for name in plan(suite):
+        folder, target = work / suite.name / name, _place(suite, name)
+        if target is None or (only and name not in only) or not (folder / MANIFEST).is_file():
             continue
         (target / MANIFEST).unlink(missing_ok=True)  # back at the end: it speaks of all the others
         for file in SHIPPED_FILES:
             write_atomic(target / file, (folder / file).read_bytes())
+
+
+def _place(suite: Suite, name: str) -> Path | None:
+    """Where an adapter of the plan ships; None where it does not."""
+    if name == FOR_PEOPLE:
+        return model_folder(suite.name, "ppd") / PEOPLE
+    _, overrides = plan(suite)[name]
+    if any(text.startswith(("seed=", "users.encoder=")) for text in overrides):
+        return None
+    return model_folder(suite.name, name)
 
 
 class _Printed:

@@ -15,10 +15,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppdbench.protocols import Split, Suite, Trainer
-from trainers.examples import Examples, one_hot
+from trainers.checkpoints import Embedding, UserVector
+from trainers.examples import Examples
 from trainers.loop import Job, fit, measure
 from trainers.policy import Policy
-from trainers.results import UserVector, adapter_header, begin_results, write_results
+from trainers.results import adapter_header, begin_results, write_results
 from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.steps import StepFunction
 from trainers.validation import draw_grid
@@ -35,6 +36,10 @@ class Recipe:
     """The method's loss."""
     user_vector: UserVector
     """What the adapter's user vector means."""
+    columns: Mapping[str, NDArray[np.float32]]
+    """Title -> user vector of each column of the validation grid beside the base's."""
+    embedding: Embedding | None = None
+    """Of what the user vector is made, where it is an embedding."""
     facts: Mapping[str, Any] = field(default_factory=dict)
     """Further facts for log, header and card."""
 
@@ -59,7 +64,7 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
     """Train, measure, then write what a run leaves."""
     config, main = shop.config, shop.accelerator.is_main_process
     shape = AdapterShape(
-        user_dim=config.adapter.user_dim,
+        user_dim=shop.user_dim,
         tokens=config.adapter.tokens,
         token_dim=config.adapter.token_dim,
         scale=config.adapter.scale,
@@ -68,7 +73,7 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
 
     def validate(at: int) -> None:
         file = shop.output / "validation" / f"step-{at:06}.png"
-        draw_grid(file, policy, shop.suite, config, _columns(shop, recipe.user_vector))
+        draw_grid(file, policy, shop.suite, config, recipe.columns)
 
     job = Job(
         config=config,
@@ -88,22 +93,15 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
         unseen = replace(job, cache=cache, examples=recipe.examples("validation"))
     if main:
         begin_results(job)
-    if recipe.facts:
-        shop.events.note(", ".join(f"{name} {value}" for name, value in recipe.facts.items()))
+    if told := [f"{name} {x}" for name, x in recipe.facts.items() if not isinstance(x, Mapping)]:
+        shop.events.note(", ".join(told))
     seconds = fit(job)
     held_out = measure(unseen) if unseen else {}
     if main:
         names = tuple(spec.name for spec in shop.rewards)
-        header = adapter_header(job, shop.suite, names, recipe.user_vector, recipe.facts)
+        header = adapter_header(
+            job, shop.suite, names, recipe.user_vector, recipe.embedding, recipe.facts
+        )
         write_results(job, shop.suite, header, shop.command, held_out, seconds)
     shop.accelerator.wait_for_everyone()
     shop.accelerator.end_training()
-
-
-def _columns(shop: Workshop, user_vector: UserVector) -> dict[str, NDArray[np.float32]]:
-    """Title -> user vector of each column of the validation grid beside the base's."""
-    user_dim = shop.config.adapter.user_dim
-    if user_vector == "null":
-        return {shop.config.method: np.zeros(user_dim, np.float32)}
-    names = [spec.name for spec in shop.rewards]
-    return {name: one_hot(names, name, user_dim) for name in names}

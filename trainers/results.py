@@ -7,12 +7,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from ppdbench.protocols import Suite
 from ppdbench.runs.atomic import write_atomic, write_json
 from ppdbench.runs.fingerprint import fingerprint
-from trainers.checkpoints import ADAPTER_FILE, AdapterHeader, save_adapter
+from trainers.checkpoints import (
+    ADAPTER_FILE,
+    AdapterHeader,
+    Embedding,
+    UserVector,
+    save_adapter,
+)
 from trainers.config import TrainConfig, as_mapping, to_yaml
 from trainers.latents import file_sha256
 from trainers.loop import METRICS_FILE, TOLERATED, Job
@@ -22,8 +28,6 @@ from trainers.model_card import model_card
 from trainers.stable_cascade.user_attention import attention_blocks
 
 MANIFEST_FILE = "manifest.json"
-UserVector = Literal["reward_weights", "null"]
-"""What an adapter's user vector means: a weight for each reward, or nothing (always zero)."""
 
 
 def has_results(folder: Path) -> bool:
@@ -91,6 +95,7 @@ def adapter_header(
     suite: Suite,
     rewards: tuple[str, ...],
     user_vector: UserVector,
+    embedding: Embedding | None,
     facts: Mapping[str, Any],
 ) -> AdapterHeader:
     """What the adapter's file says of itself.
@@ -100,6 +105,7 @@ def adapter_header(
         suite: what it was trained on.
         rewards: names of the user vector's entries, in order.
         user_vector: what the adapter's user vector means.
+        embedding: of what it is made, where it is an embedding.
         facts: further facts of the method.
     """
     config, base, train = job.config, job.policy.base, job.examples
@@ -112,6 +118,7 @@ def adapter_header(
         user_vector=user_vector,
         rewards=rewards,
         unconditional_user=config.sampling.unconditional_user,
+        embedding=embedding,
         facts={
             "suite": suite.name,
             "suite_version": suite.version,

@@ -7,21 +7,24 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from ppdbench.errors import MissingPrerequisite, UsageError, from_os_error, unknown_name
-from ppdbench.protocols import Events, RewardSpec, Split, Suite
+from ppdbench.protocols import Events, LoadContext, RewardSpec, Split, Suite, UserEncoder
 from ppdbench.runs.atomic import remove_leftovers
 from ppdbench.runs.fingerprint import flat
 from ppdbench.runs.lock import RunLock
+from ppdbench.users.load import make_encoder
 from trainers.assets import base_folder
 from trainers.checkpoints import load_state
 from trainers.config import TrainConfig, as_mapping, resolve
+from trainers.embeddings import ShotGroup, embed_groups
 from trainers.examples import POPULATION, Labels, one_hot
 from trainers.latents import LatentCache, encode_pairs, file_sha256
 from trainers.loop import TOLERATED
@@ -44,6 +47,8 @@ class Workshop:
     accelerator: Accelerator
     events: Events
     base: Base
+    encoder: UserEncoder | None
+    """That of `config.users`; None without users."""
     command: str
     """What was asked for; recorded in the manifest."""
     caches: dict[Split, LatentCache] = field(default_factory=dict)
@@ -84,10 +89,33 @@ class Workshop:
         """Numbers in one latent."""
         return int(np.prod(self.base.latent_shape))
 
+    @property
+    def user_dim(self) -> int:
+        """Length of the user vector, which `open_workshop` has seen to."""
+        assert self.config.adapter.user_dim is not None  # noqa: S101
+        return self.config.adapter.user_dim
+
+    @property
+    def null_user(self) -> NDArray[np.float32]:
+        """(user_dim,) zeros."""
+        return np.zeros(self.user_dim, np.float32)
+
+    def embeddings(
+        self, encoder: UserEncoder, groups: Sequence[ShotGroup]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Raw embeddings of groups of training pairs: what `embeddings.embed_groups` returns."""
+        return embed_groups(
+            groups,
+            self.pairs("train"),
+            self.cache("train"),
+            encoder,
+            events=self.events,
+            main=self.accelerator.is_main_process,
+        )
+
     def population_labels(self, split: Split) -> Labels:
         """The labels that the file has, for the null user."""
-        null = np.zeros(self.config.adapter.user_dim, np.float32)
-        return Labels(POPULATION, self.cache(split).label_margin, null)
+        return Labels(POPULATION, self.cache(split).label_margin, self.null_user)
 
     def reward_labels(
         self, split: Split, names: Sequence[str], *, one_hot_users: bool
@@ -95,19 +123,12 @@ class Workshop:
         """The labels of some rewards, each for its own one-hot user or all for the null user.
 
         Raises:
-            UsageError: the suite has no such reward to train on, or `adapter.user_dim` is not
-                the number of rewards.
+            UsageError: the suite has no such reward to train on.
         """
         specs = {spec.name: spec for spec in self.rewards}
         for name in names:
             if name not in specs:
                 raise unknown_name("reward to train on", name, specs)
-        user_dim = self.config.adapter.user_dim
-        if one_hot_users and user_dim != len(specs):
-            raise UsageError(
-                f"adapter.user_dim is {user_dim}, but {self.suite.name} has {len(specs)} rewards",
-                fix=f"set adapter.user_dim={len(specs)}",
-            )
         margins = reward_margins(
             [specs[name] for name in names],
             self.pairs(split),
@@ -117,23 +138,27 @@ class Workshop:
             share=self._share,
             wait=self.accelerator.wait_for_everyone,
         )
-        null = np.zeros(user_dim, np.float32)
         return [
             Labels(
-                name, margins[name], one_hot(list(specs), name, user_dim) if one_hot_users else null
+                name,
+                margins[name],
+                one_hot(list(specs), name, self.user_dim) if one_hot_users else self.null_user,
             )
             for name in names
         ]
 
     @cached_property
     def identity(self) -> dict[str, Any]:
-        """What the outcome depends on: the configuration, the data and the base."""
-        return {
+        """What the outcome depends on: configuration, data, base, and with users the encoder."""
+        known = {
             "config": as_mapping(self.config),
             "suite": self.suite.digest,
             "pairs": file_sha256(self.pairs("train")),
             "base": self.base.sha256,
         }
+        if self.encoder is not None:
+            known["encoder"] = self.encoder.info.revision
+        return known
 
     @property
     def done(self) -> bool:
@@ -157,13 +182,18 @@ def open_workshop(
     """Resolve the configuration, take hold of the output folder and load the base.
 
     Raises:
-        UsageError: the configuration is wrong.
-        MissingPrerequisite: the base or the device is not there.
+        UsageError: the configuration is wrong, or there is no such encoder.
+        MissingPrerequisite: the base, the encoder or the device is not there.
         FingerprintMismatch: the folder holds a run with other settings.
         PpdbenchError: another process works in the folder, or it cannot be written.
     """
     resolved = resolve(method, suite.name, config, overrides)
     accelerator = _accelerator(resolved, device, output)
+    encoder = None
+    if resolved.users.encoder is not None:
+        context = LoadContext(suite=suite, device=device)
+        encoder = make_encoder(resolved.users.encoder, context)
+    resolved = _with_user_dim(resolved, suite, encoder)
     lock = None
     if accelerator.is_main_process:
         _make_folder(output)
@@ -177,11 +207,32 @@ def open_workshop(
             accelerator=accelerator,
             events=events if accelerator.is_main_process else Silence(),
             command=_command(method, suite, config, overrides),
+            encoder=encoder,
             base=load_base(resolved.base or base_folder(suite.name), str(accelerator.device)),
         )
     finally:
         if lock is not None:
             lock.release()
+
+
+def _with_user_dim(config: TrainConfig, suite: Suite, encoder: UserEncoder | None) -> TrainConfig:
+    """The configuration with the user vector's length in it.
+
+    Raises:
+        UsageError: it has another one.
+    """
+    if encoder is None:
+        count = len(trainable(suite))
+        needed, why = max(1, count), f"{suite.name} has {count} rewards"
+    else:
+        needed = encoder.info.dim
+        why = f"an embedding by {encoder.info.name} has {needed} numbers"
+    if config.adapter.user_dim not in (None, needed):
+        raise UsageError(
+            f"adapter.user_dim is {config.adapter.user_dim}, but {why}",
+            fix=f"set adapter.user_dim={needed}, or null",
+        )
+    return replace(config, adapter=replace(config.adapter, user_dim=needed))
 
 
 def _command(method: str, suite: Suite, config: Path | None, overrides: Sequence[str]) -> str:

@@ -25,12 +25,22 @@ def run(
     method: Annotated[
         str, typer.Option(metavar="NAME", help="ppd, sft, diffusion-dpo or a plug-in's.")
     ] = "ppd",
+    users: Annotated[
+        str | None,
+        typer.Option(
+            metavar="ENCODER",
+            help="Learn from people by this encoder's embeddings of them; see list encoders.",
+        ),
+    ] = None,
     suite: options.Suite = "shapes",
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML instead of the method's own.")
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="Default: trained/SUITE/METHOD[-REWARD].")
+        Path | None,
+        typer.Option(
+            metavar="DIR", help="Default: trained/SUITE/METHOD[-REWARD] or METHOD[-ENCODER]."
+        ),
     ] = None,
     device: options.Device = "auto",
     as_json: options.Json = False,
@@ -46,11 +56,13 @@ def run(
 
     with Console(as_json=as_json, quiet=quiet) as console:
         train = plugins.load("trainers", method)
+        # First, so that a setting typed as key=value has the last word.
+        settings = [*([f"users.encoder={users}"] if users else []), *(overrides or [])]
         folder = train(
             plugins.make_suite(suite),
-            output=output or _default_output(suite, method, overrides or []),
+            output=output or _default_output(suite, method, settings),
             config=config,
-            overrides=overrides or [],
+            overrides=settings,
             device=device,
             events=console,
         )
@@ -61,7 +73,7 @@ def run(
 
 
 def _default_output(suite: str, method: str, overrides: list[str]) -> Path:
-    """Folder named as the entry it trains: `reward=clip` has a model of its own."""
-    rewards = [value for key, _, value in (text.partition("=") for text in overrides)
-               if key == "reward" and value not in ("", "null")]  # fmt: skip
-    return Path("trained") / suite / "-".join([method, *rewards[-1:]])
+    """Folder named as the entry it trains: a reward, or an encoder, makes a model of its own."""
+    given = dict(text.split("=", 1) for text in overrides if "=" in text)
+    own = [given.get(key, "") for key in ("reward", "users.encoder")]
+    return Path("trained") / suite / "-".join([method, *(v for v in own if v not in ("", "null"))])

@@ -45,6 +45,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "suites": [("world", "stranger_trainer:suite")],
         "generators": [("painter", "never.imported:load"), ("also", "never.imported:load")],
         "rewards": [],
+        "encoders": [("reader", "never.imported:load")],
     }
 
     def entry_points(group: str) -> list[metadata.EntryPoint]:
@@ -66,6 +67,8 @@ def test_list_names_plugins_without_importing_them() -> None:
         "  world",
         "rewards:",
         *(f"  {name}" for name in sorted(published())),
+        "encoders:",
+        "  reader",
         "trainers:",
         "  mine",
     ]
@@ -79,6 +82,7 @@ def test_list_as_json_is_alone_on_standard_output() -> None:
         "models": ["also", "painter"],
         "suites": ["world"],
         "rewards": sorted(published()),
+        "encoders": ["reader"],
         "trainers": ["mine"],
     }
     done = CliRunner().invoke(app, ["list", "suites", "--json"])
@@ -117,6 +121,28 @@ def test_train_reference_passes_on_what_was_typed(
         "overrides": ["steps=3", "a.b=c"],
         "device": "cpu",
     }
+
+
+@pytest.mark.usefixtures("stranger")
+@pytest.mark.parametrize(
+    ("line", "overrides", "folder"),
+    [
+        ("--users onehot", ["users.encoder=onehot"], "mine-onehot"),
+        ("--users onehot a=1", ["users.encoder=onehot", "a=1"], "mine-onehot"),
+        ("--users a users.encoder=b", ["users.encoder=a", "users.encoder=b"], "mine-b"),
+        ("--users a users.encoder=null", ["users.encoder=a", "users.encoder=null"], "mine"),
+        ("reward=x reward=clip", ["reward=x", "reward=clip"], "mine-clip"),
+    ],
+)
+def test_users_are_a_setting_and_name_the_folder(
+    line: str, overrides: list[str], folder: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    asked = ["train-reference", "--method", "mine", "--suite", "world", *line.split()]
+    done = CliRunner().invoke(app, asked)
+    assert done.exit_code == 0, done.output
+    told = json.loads((Path("trained") / "world" / folder / "told.json").read_text())
+    assert told["overrides"] == overrides
 
 
 @pytest.mark.usefixtures("stranger")

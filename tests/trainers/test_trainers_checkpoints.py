@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
@@ -12,6 +15,7 @@ from tiny_cascade import write_base
 from ppdbench.errors import FingerprintMismatch, MissingPrerequisite
 from trainers.checkpoints import (
     AdapterHeader,
+    Embedding,
     load_adapter,
     load_state,
     read_header,
@@ -50,13 +54,45 @@ def test_round_trip(saved: tuple[Path, AdapterHeader, Policy], tiny_base_folder:
     assert read_header(folder) == header
     base = load_base(tiny_base_folder)
     adapter = load_adapter(folder, base)
-    assert adapter.tensors().keys() == policy.adapter.tensors().keys()
+    kept = {name: tensor.half().float() for name, tensor in policy.adapter.tensors().items()}
+    assert adapter.tensors().keys() == kept.keys()
+    assert all(torch.equal(adapter.tensors()[name], tensor) for name, tensor in kept.items())
     assert not any(parameter.requires_grad for parameter in adapter.parameters())
     latents, timestep = torch.ones(2, *base.latent_shape), torch.tensor([0.3, 0.7])
     text, users = base.encode_text(["a red square", ""]), torch.eye(2, 3)
     before = policy(latents, timestep, text, users)
     with adapter.tokens(users):
-        assert torch.equal(base.predict_noise(latents, timestep, text), before)
+        after = base.predict_noise(latents, timestep, text)
+    torch.testing.assert_close(after, before, rtol=0, atol=1e-3)  # float16's rounding, no more
+    policy.adapter.load_tensors(kept)
+    assert torch.equal(after, policy(latents, timestep, text, users))
+
+
+def test_embeddings_are_normalised_as_they_were_in_training(
+    saved: tuple[Path, AdapterHeader, Policy],
+) -> None:
+    folder, header, policy = saved
+    known = Embedding(encoder="e", revision="r", mean=(1.0, 0.1, -2.0), std=(0.5, 3.0, 1 / 3))
+    header = replace(header, user_vector="embedding", embedding=known)
+    save_adapter(folder, policy.adapter.tensors(), header)
+    assert read_header(folder) == header
+    vectors = known.normalised(np.array([[1, 0.1, -2], [2, 3.1, -1]], np.float32))
+    assert vectors.dtype == np.float32
+    np.testing.assert_allclose(vectors, [[0, 0, 0], [2, 1, 3]], atol=1e-6)
+
+
+def test_files_of_the_first_format_still_load(
+    saved: tuple[Path, AdapterHeader, Policy], tiny_base: Base
+) -> None:
+    folder, header, policy = saved
+    description = asdict(header) | {"format_version": 1}
+    del description["embedding"]
+    tensors = {name: tensor.clone() for name, tensor in policy.adapter.tensors().items()}
+    metadata = {"adapter": json.dumps(description)}
+    save_file(tensors, folder / "adapter.safetensors", metadata=metadata)
+    assert read_header(folder) == header
+    loaded = load_adapter(folder, tiny_base).tensors()
+    assert all(torch.equal(loaded[name], tensor) for name, tensor in tensors.items())
 
 
 def test_file_names_blocks_by_path(saved: tuple[Path, AdapterHeader, Policy]) -> None:

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 
 from ppdbench.errors import UsageError
-from trainers.config import CONFIGS, load_config, resolve, to_yaml
+from trainers.config import CONFIGS, as_mapping, load_config, resolve, to_yaml
 
 SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
 PPD = CONFIGS / "shapes" / "ppd.yaml"
+PPD_USERS = CONFIGS / "shapes" / "ppd-users.yaml"
 
 
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_shipped_config_loads_and_round_trips(path: Path, tmp_path: Path) -> None:
     config = load_config(path)
-    assert config.method == path.stem
+    assert path.stem in (config.method, f"{config.method}-users")
     (tmp_path / "again.yaml").write_text(to_yaml(config))
     assert load_config(tmp_path / "again.yaml") == config
 
@@ -34,6 +35,42 @@ def test_methods_share_what_must_be_equal() -> None:
     one = load_config(CONFIGS / "shapes" / "diffusion-dpo.yaml", ["reward=clip"])
     assert one.total_steps == round(ppd.total_steps / 3)
     assert dpo.total_steps == ppd.total_steps
+
+
+def test_users_are_asked_for_by_their_encoder() -> None:
+    alone = resolve("ppd", "shapes", None, [])
+    assert alone.users.encoder is None and alone.adapter.tokens == 8
+    asked = resolve("ppd", "shapes", None, ["users.encoder=onehot"])
+    assert asked.users.encoder == "onehot" and asked.adapter.tokens == 4
+    assert asked.adapter.user_dim is None
+    assert resolve("ppd", "shapes", None, ["users.encoder=onehot", "users.encoder=null"]) == alone
+    sft = resolve("sft", "shapes", None, ["users.encoder=onehot", "users.groups=2"])
+    assert (sft.users.groups, sft.adapter, sft.timesteps) == (2, asked.adapter, asked.timesteps)
+    assert (sft.steps, sft.batch_size) == (asked.steps, asked.batch_size)
+
+
+def test_a_run_without_users_is_described_as_before_there_were_any() -> None:
+    assert "users" not in as_mapping(load_config(PPD))
+    assert as_mapping(load_config(PPD_USERS))["users"]["shots"] == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "overrides", "said"),
+    [
+        (None, ["users.encoder=onehot"], "--method ppd"),
+        (CONFIGS / "shapes" / "diffusion-dpo.yaml", ["users.encoder=onehot"], "--method ppd"),
+    ],
+)
+def test_diffusion_dpo_with_users_is_ppd(
+    path: Path | None, overrides: list[str], said: str
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        resolve("diffusion-dpo", "shapes", path, overrides)
+
+
+def test_margins_of_rewards_are_not_for_people() -> None:
+    with pytest.raises(UsageError, match=r"data\.margin_quantile=0"):
+        load_config(PPD, ["users.encoder=onehot"])
 
 
 def test_overrides_are_typed() -> None:
@@ -58,6 +95,8 @@ def test_overrides_are_typed() -> None:
         ("seed=100000000000000000000", "seed"),
         ("steps", "key=value"),
         ("reward=clip", "diffusion-dpo"),
+        ("users.groups=0", "users.groups"),
+        ("users.shot=4", "users.shots"),
     ],
 )
 def test_wrong_override_is_a_usage_error(override: str, said: str) -> None:

@@ -31,7 +31,7 @@ def test_rows_do_not_depend_on_how_a_batch_is_split() -> None:
     whole = draws(5)
     for rows in (range(0, 8, 2), range(1, 8, 2), range(4, 8)):
         part = draws(5, rows)
-        for name in ("example", "timestep", "drop_user", "drop_caption", "noise"):
+        for name in ("example", "timestep", "drop_user", "drop_caption", "noise", "vector"):
             np.testing.assert_array_equal(getattr(part, name), getattr(whole, name)[list(rows)])
 
 
@@ -72,5 +72,7 @@ def test_dropout_rates_and_range() -> None:
     assert many.drop_user.mean() == pytest.approx(0.3, abs=0.03)
     assert many.drop_caption.mean() == pytest.approx(0.3, abs=0.03)
     assert np.corrcoef(many.drop_user, many.drop_caption)[0, 1] == pytest.approx(0, abs=0.06)
+    assert kstest(many.vector, "uniform").pvalue > 0.01
+    assert np.corrcoef(many.drop_user, many.vector)[0, 1] == pytest.approx(0, abs=0.06)
     assert many.timestep.min() >= np.float32(1e-3) and many.timestep.max() <= 1
     assert not draws(user_dropout=0.0).drop_user.any()

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ppdbench.errors import MissingPrerequisite
-from trainers.examples import Labels, one_hot, table
+from trainers.examples import NO_ROW, Examples, Labels, one_hot, table
 
 NAMES = ("clip", "hps")
 
@@ -32,6 +34,26 @@ def test_quantile_is_of_each_rewards_own_decided_margins() -> None:
     assert made.pair[made.user == 0].tolist() == [3, 4]
     assert made.pair[made.user == 1].tolist() == [2, 3]
     assert made.left_out["hps"] == {"tie": 1, "narrow margin": 2}
+
+
+def test_one_of_a_users_vectors_is_drawn_and_no_barred_one() -> None:
+    table = Examples(
+        pair=np.arange(3),
+        winner=np.zeros(3, np.int64),
+        user=np.array([0, 5, 5]),
+        users=np.zeros((9, 2), np.float32),
+        names=("people",),
+        left_out={},
+        vectors=np.array([5, 4, 4]),
+        barred=np.array([[3, 0, 1], [NO_ROW, 8, NO_ROW], [NO_ROW] * 3]),
+    )
+    chance = np.linspace(0, 1, 12, endpoint=False)
+    drawn = [table.user_rows(np.full(12, example), chance).tolist() for example in range(3)]
+    assert drawn[0] == [2] * 6 + [4] * 6
+    assert drawn[1] == [5] * 4 + [6] * 4 + [7] * 4
+    assert drawn[2] == [5] * 3 + [6] * 3 + [7] * 3 + [8] * 3
+    free = replace(table, barred=None)
+    assert free.user_rows(np.array([0, 1]), np.array([0.99, 0.0])).tolist() == [4, 5]
 
 
 def test_nothing_preferred_is_said() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +14,25 @@ from tiny_cascade import CAPTIONS, TinySuite
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import GenerationRequest, Generator, LoadContext, UserContext
 from trainers import assets, generator
-from trainers.checkpoints import AdapterHeader, save_adapter
+from trainers.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
 from trainers.policy import Policy
 from trainers.stable_cascade import stage_c
 from trainers.stable_cascade.user_attention import AdapterShape, UnconditionalUser
 
 REWARDS = ("clip", "aesthetic", "hps")
+COLOURS = Embedding(encoder="colours", revision="r1", mean=(1.0,) * 5, std=(0.5,) * 5)
 
 
 def write_adapter(
     folder: Path,
     base: stage_c.Base,
     *,
-    hears: bool = True,
+    hears: UserVector = "reward_weights",
     unconditional_user: UnconditionalUser = "null-user",
     seed: int = 0,
 ) -> None:
-    shape = AdapterShape(user_dim=3, tokens=4, token_dim=8)
+    people = hears == "embedding"
+    shape = AdapterShape(user_dim=5 if people else 3, tokens=4, token_dim=8)
     policy = Policy(base, shape, seed=seed)
     draws = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -41,10 +44,11 @@ def write_adapter(
         base_sha256=base.sha256,
         shape=shape,
         width=32,
-        user_vector="reward_weights" if hears else "null",
+        user_vector=hears,
         rewards=REWARDS,
         unconditional_user=unconditional_user,
-        facts={},
+        facts={"users": {"digest": "d" * 64}} if people else {},
+        embedding=COLOURS if people else None,
     )
     save_adapter(folder, policy.adapter.tensors(), header)
 
@@ -61,7 +65,7 @@ def context(
     (shipped / "tiny").mkdir(parents=True)
     (shipped / "tiny" / "base").symlink_to(tiny_base_folder)
     write_adapter(shipped / "tiny" / "ppd", tiny_base)
-    write_adapter(shipped / "tiny" / "sft", tiny_base, hears=False)
+    write_adapter(shipped / "tiny" / "sft", tiny_base, hears="null")
     monkeypatch.setattr(assets, "SHIPPED", shipped)
     return LoadContext(suite=TinySuite(tmp_path), device="cpu")
 
@@ -73,6 +77,19 @@ def request(
     return GenerationRequest(
         id=str(seed), caption=CAPTIONS[0], user=user, seed=seed, width=size, height=size
     )
+
+
+def for_person(
+    *embedding: float,
+    seed: int = 1,
+    encoder: str = "colours",
+    weights: dict[str, float] | None = None,
+) -> GenerationRequest:
+    vector = np.array(embedding, np.float32)
+    user = UserContext(
+        id="p", reward_weights=weights, embeddings={encoder: vector} if embedding else {}
+    )
+    return replace(request(seed), user=user)
 
 
 def pictures(made: Generator, requests: Sequence[GenerationRequest]) -> list[np.ndarray]:
@@ -155,3 +172,131 @@ def test_ones_own_adapter_is_a_model_too(
     mine = generator.CascadeGenerator(context, "mine", adapter=tmp_path / "mine")
     assert mine.info.name == "mine"
     assert mine.info.revision != generator.ppd(context).info.revision
+
+
+# --- people -------------------------------------------------------------------------------------
+
+RED, BLUE = (3.0, 1.0, -1.0, 1.0, 2.0), (-1.0, 1.0, 3.0, 0.0, 1.0)
+
+
+@pytest.fixture
+def both(context: LoadContext, tiny_base: stage_c.Base) -> LoadContext:
+    """`ppd` ships a second adapter, for people."""
+    folder = assets.SHIPPED / "tiny" / "ppd" / "people"
+    write_adapter(folder, tiny_base, hears="embedding", unconditional_user="same-user", seed=7)
+    return context
+
+
+def test_entry_with_two_adapters_says_so(both: LoadContext, tiny_base: stage_c.Base) -> None:
+    folder = assets.SHIPPED / "tiny" / "ppd" / "people"
+    alone = generator.CascadeGenerator(both, "alone", adapter=folder).info
+    info = generator.ppd(both).info
+    assert info.conditions_on == {"reward_weights", "embeddings"}
+    assert alone.conditions_on == {"embeddings"}
+    for each in (info, alone):
+        assert (each.encoder, each.training_users_digest) == ("colours", "d" * 64)
+    told = {"name": "colours", "revision": "r1"}
+    assert info.settings["unconditional_user"] == "null-user"
+    assert info.settings["people"]["unconditional_user"] == "same-user"
+    assert info.settings["people"]["encoder"] == alone.settings["encoder"] == told
+    parts: dict[str, UserVector] = {"ppd/people": "embedding", "ppd": "reward_weights"}
+    for part, hears in parts.items():
+        before = generator.ppd(both).info.revision
+        write_adapter(assets.SHIPPED / "tiny" / part, tiny_base, hears=hears, seed=9)
+        assert generator.ppd(both).info.revision != before
+
+
+def test_mixed_batch_is_what_each_adapter_draws_alone(both: LoadContext) -> None:
+    clip, shipped = {"clip": 1.0}, assets.SHIPPED / "tiny" / "ppd"
+    batch = [
+        request(1, weights=clip),
+        for_person(*RED),
+        request(2, weights=clip),
+        for_person(*BLUE),
+        for_person(*RED, seed=2),
+        request(1),
+    ]
+    drawn = pictures(generator.ppd(both), batch)
+    again = pictures(generator.ppd(both), batch[::-1])[::-1]
+    people = generator.CascadeGenerator(both, "people", adapter=shipped / "people")
+    pure_people = pictures(people, [batch[1], batch[3], batch[4], batch[5]])
+    (shipped / "people" / "adapter.safetensors").unlink()
+    weights = generator.ppd(both)
+    assert weights.info.conditions_on == {"reward_weights"}
+    pure_weights = pictures(weights, [batch[0], batch[2]])
+    wanted = [pure_weights[0], pure_people[0], pure_weights[1], *pure_people[1:]]
+    for one, other, reversed_one in zip(drawn, wanted, again, strict=True):
+        assert np.abs(one - other).max() <= 1
+        assert np.abs(one - reversed_one).max() <= 1
+    for other in (drawn[0], drawn[3], drawn[5]):
+        assert np.abs(drawn[1] - other).max() > 3
+
+
+def test_embeddings_are_heard_normalised_and_their_mean_is_the_null_user(
+    both: LoadContext,
+) -> None:
+    nobody = replace(request(), user=None)
+    asked = [for_person(*COLOURS.mean), for_person(), nobody, for_person(*RED)]
+    drawn = pictures(generator.ppd(both), asked)
+    assert all(np.abs(drawn[0] - other).max() <= 1 for other in drawn[1:3])
+    assert np.abs(drawn[0] - drawn[3]).max() > 3
+
+
+def test_weights_come_first_where_a_user_has_both(both: LoadContext) -> None:
+    clip = {"clip": 1.0}
+    drawn = pictures(
+        generator.ppd(both), [for_person(*RED, weights=clip), request(1, weights=clip)]
+    )
+    assert np.abs(drawn[0] - drawn[1]).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        (for_person(*RED, encoder="other"), "hears embeddings by colours"),
+        (for_person(1.0, 2.0), "takes 5 finite numbers"),
+        (for_person(*RED[:4], float("nan")), "takes 5 finite numbers"),
+    ],
+)
+def test_other_embeddings_are_usage_errors(
+    asked: GenerationRequest, said: str, both: LoadContext
+) -> None:
+    with pytest.raises(UsageError, match=said):
+        list(generator.ppd(both).generate([asked]))
+
+
+def test_two_adapters_that_hear_the_same_are_refused(
+    both: LoadContext, tiny_base: stage_c.Base
+) -> None:
+    people = assets.SHIPPED / "tiny" / "ppd" / "people"
+    kinds: list[tuple[UserVector, UserVector]] = [
+        ("reward_weights", "reward_weights"),
+        ("null", "null"),
+        ("embedding", "embedding"),
+    ]
+    for outside, inside in kinds:
+        write_adapter(people.parent, tiny_base, hears=outside)
+        write_adapter(people, tiny_base, hears=inside)
+        with pytest.raises(MissingPrerequisite, match="must hold an adapter for people"):
+            generator.ppd(both)
+
+
+def test_row_that_does_not_ship_is_trained_by_the_command_it_names(
+    context: LoadContext,
+    tiny_base: stage_c.Base,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    rows = {
+        generator.ppd_onehot: ("ppd-onehot", "--method ppd --users onehot"),
+        generator.ppd_clip_pairs: ("ppd-clip-pairs", "--method ppd --users clip-pairs"),
+        generator.sft_users: ("sft-users", "--method sft --users llava-onevision"),
+    }
+    for load, (name, command) in rows.items():
+        with pytest.raises(MissingPrerequisite) as caught:
+            load(context)
+        whole = f"train-reference --suite tiny {command} --output trained/tiny/{name}"
+        assert whole in caught.value.fix
+        write_adapter(Path("trained") / "tiny" / name, tiny_base, hears="embedding")
+        assert load(context).info.name == name

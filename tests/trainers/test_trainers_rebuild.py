@@ -21,7 +21,8 @@ def test_the_plan_makes_every_registered_model_and_ppd_with_three_seeds() -> Non
         if entry.dist is not None and entry.dist.name == "ppdbench"
     }
     planned = set(rebuild.plan(shapes_suite(SuiteFiles())))
-    assert planned == registered - {"stable-cascade"} | {"ppd-seed-1", "ppd-seed-2"}
+    parts = {"ppd-seed-1", "ppd-seed-2", "ppd-llava-onevision"}
+    assert planned == registered - {"stable-cascade"} | parts
 
 
 def test_each_is_what_its_default_command_makes(
@@ -45,15 +46,16 @@ def test_each_is_what_its_default_command_makes(
     }
     rebuild.rebuild(suite, tmp_path, device="cpu", events=Silence())
     assert seen["shapes/diffusion-dpo-hps"] == ("diffusion_dpo", ["reward=hps"], None)
+    assert seen["shapes/sft-users"] == ("sft", ["users.encoder=llava-onevision"], None)
     assert set(seen) == {f"shapes/{name}" for name in rebuild.plan(suite)}
 
 
-def test_only_finished_adapters_of_the_first_seed_are_shipped(
+def test_only_finished_adapters_that_ship_are_shipped(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     work, shipped = tmp_path / "work", tmp_path / "assets"
     monkeypatch.setattr(assets, "SHIPPED", shipped)
-    for name in ("ppd", "ppd-seed-1", "sft"):
+    for name in ("ppd", "ppd-seed-1", "sft", "ppd-llava-onevision", "ppd-onehot", "sft-users"):
         (work / "shapes" / name).mkdir(parents=True)
         for file in (*rebuild.SHIPPED_FILES, "trainer_state.pt"):
             (work / "shapes" / name / file).write_text(f"{name} {file}")
@@ -62,5 +64,9 @@ def test_only_finished_adapters_of_the_first_seed_are_shipped(
     assert not shipped.exists()
     rebuild.ship(shapes_suite(SuiteFiles()), work)
     found = {file.relative_to(shipped).as_posix() for file in shipped.rglob("*") if file.is_file()}
-    assert found == {f"shapes/ppd/{file}" for file in rebuild.SHIPPED_FILES}
-    assert (shipped / "shapes/ppd/README.md").read_text() == "ppd README.md"
+    folders = {"ppd": "shapes/ppd", "ppd-llava-onevision": "shapes/ppd/people"}
+    assert found == {
+        f"{folder}/{file}" for folder in folders.values() for file in rebuild.SHIPPED_FILES
+    }
+    for name, folder in folders.items():
+        assert (shipped / folder / "README.md").read_text() == f"{name} README.md"
