@@ -3,7 +3,8 @@
 Captions are PartiPrompts, given by path (`eval --captions PartiPrompts.tsv`); reward models are the
 published ones, weights found on this machine (`rewards.weights`). The paper says "HPSv2" without a
 version: its scores fit v2.1, so v2.1 is the reward and v2.0, which nobody trains on, is reported as
-its gold twin.
+its gold twin. Users are those of a copy of Pick-a-Pic v2, or of any pairs in its schema, given by
+path (`--pairs`; `pickapic_pairs`).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench.data.parti_prompts import PUBLISHED_CAPTIONS, SOURCE, PartiPrompts, read_parti_prompts
+from ppdbench.data.people import SplitPeople
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import (
     Caption,
@@ -29,6 +31,7 @@ from ppdbench.protocols import (
 from ppdbench.rewards.catalogue import published
 from ppdbench.rewards.folder import CONFIG
 from ppdbench.suites.paper import paper_rows
+from ppdbench.suites.pickapic_pairs import PickapicPairs
 
 VERSION = "1"
 
@@ -59,12 +62,14 @@ class PickapicSuite:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """Which captions these are, where they are not PartiPrompts as published."""
+        """Where the captions are not PartiPrompts as published, or users are fewer than usual."""
+        found = self.people.notes if self.people is not None else ()
         if self.files.captions is None or self._parti.published:
-            return ()
+            return found
         return (
             f"the captions are not PartiPrompts as published: {len(self._parti.captions)} instead "
             f"of {PUBLISHED_CAPTIONS}, sha256 {self._parti.sha256[:12]}",
+            *found,
         )
 
     def captions(self, split: Split) -> Sequence[Caption]:
@@ -100,20 +105,30 @@ class PickapicSuite:
         return self.files.vlm or "llava-hf/llava-onevision-qwen2-7b-ov-chat-hf"
 
     @property
-    def people(self) -> None:
-        """None yet."""
-        return
+    def people(self) -> SplitPeople | None:
+        """The users of the pairs; None where none were given."""
+        return self._pairs.people if self._pairs is not None else None
 
     def pairs(self, split: Split) -> Path:
-        """Not there yet.
+        """The split's pairs as Parquet, copied from the user's on first use into the cache.
+
+        Training pairs take about as much disk as the source; validation pairs are those held out
+        of the validation-seen users, who gave training pairs, too.
 
         Raises:
-            MissingPrerequisite: always.
+            MissingPrerequisite: no pairs were given, they cannot be split, or there is no space;
+                or the test split, whose pairs are its people's.
         """
-        raise MissingPrerequisite(
-            f"the {split} pairs of pickapic cannot be read by this version",
-            fix="train on --suite shapes",
-        )
+        if self._pairs is None:
+            raise MissingPrerequisite(
+                f"the {split} pairs of pickapic are not here",
+                fix="name a copy of Pick-a-Pic v2, a Parquet file or a folder: --pairs PATH",
+            )
+        return self._pairs.pairs(split)
+
+    @cached_property
+    def _pairs(self) -> PickapicPairs | None:
+        return PickapicPairs(self.files.pairs) if self.files.pairs is not None else None
 
     @cached_property
     def _parti(self) -> PartiPrompts:

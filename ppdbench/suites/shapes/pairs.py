@@ -18,7 +18,13 @@ import numpy as np
 from ppdbench.data.images import encode_png
 from ppdbench.protocols import PreferencePair, Split
 from ppdbench.suites.shapes.attributes import measure
-from ppdbench.suites.shapes.people import Group, Person, people, preference
+from ppdbench.suites.shapes.people import (
+    CHOICE_SHARPNESS,
+    Group,
+    Person,
+    people,
+    preference,
+)
 from ppdbench.suites.shapes.renderer import render, sample_styles
 from ppdbench.suites.shapes.scenes import Scene, caption_of, double_scenes, single_scenes
 
@@ -56,7 +62,7 @@ def choose(
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
     """Noisy choices for utilities (2, N): whether picture 0 wins (N,), and whether it is a tie."""
     chance = preference(utility[0], utility[1])
-    near = np.abs(np.log(chance) - np.log1p(-chance)) < TIE_LOG_ODDS
+    near = np.abs(CHOICE_SHARPNESS * (utility[0] - utility[1])) < TIE_LOG_ODDS
     return rng.random(len(chance)) < chance, near & (rng.random(len(chance)) < 0.5)
 
 

@@ -1,0 +1,117 @@
+"""The pairs of the `pickapic` suite: split on first use, copied where copies are quicker.
+
+All of it lies in the cache folder, under the sha256 of the source's files and the settings: the
+splits; `people.parquet`, the pairs that evaluated and identified users are known by (some 13,000 of
+Pick-a-Pic v2, 4.5 GB); and, once something is trained, `train.parquet`, nearly the source again (up
+to some 280 GB), and `validation.parquet`. Elsewhere: how pairs are split (`data.splits`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppdbench.data.extract import extract_pairs
+from ppdbench.data.people import SplitPeople
+from ppdbench.data.source import check_pins, find_source, pin
+from ppdbench.data.split_files import holds_splits, read_splits, source_of, split_files
+from ppdbench.data.splits import Splits, SplitSettings, make_splits, split_key
+from ppdbench.errors import MissingPrerequisite
+from ppdbench.protocols import Split
+from ppdbench.rewards.file_hash import file_sha256
+from ppdbench.runs.atomic import write_atomic
+from ppdbench.runs.cache_folder import cache_folder
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+FEW_ROWS = 16
+"""A row group of the people's pairs: one pair is read with its group, of some MB."""
+
+
+@dataclass(frozen=True)
+class PickapicPairs:
+    """What `--pairs` names: a Parquet file, a folder, a data set's name, or a folder of splits."""
+
+    given: Path
+
+    @cached_property
+    def people(self) -> SplitPeople:
+        """The users; nothing is read before they are asked for."""
+        return SplitPeople(
+            splits=lambda: self.splits,
+            shown=lambda: self._copy("people", self.people.shown_ids, FEW_ROWS),
+            trained=lambda: self.pairs("train"),
+        )
+
+    def pairs(self, split: Split) -> Path:
+        """A file of the split's pairs.
+
+        Raises:
+            MissingPrerequisite: they cannot be copied; the split has none; or it is the test split.
+        """
+        if split == "test":
+            raise MissingPrerequisite(
+                "the test pairs of pickapic are its people's, shots and choices",
+                fix="use train or validation",
+            )
+        rows = self.splits.assignment
+        wanted = rows.of("train" if split == "train" else "validation-seen")
+        if not len(wanted):
+            raise MissingPrerequisite(
+                f"{self.given} leaves no {split} pairs: no user has enough",
+                fix="give pair data with more pairs a user",
+            )
+        return self._copy(split, rows.pair[wanted])
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The splits: those that were given, those of an earlier use, or made now.
+
+        Raises:
+            MissingPrerequisite: there is no such source, it is another one than the splits were
+                made of, or the cache folder cannot be written.
+            PpdbenchError: a file is damaged.
+        """
+        pinned = pin(self.source, sha256=file_sha256)
+        if self._split_already:
+            splits = read_splits(self.given)
+            check_pins(splits.source, pinned, self.source)
+            return splits
+        folder = _folder(split_key(pinned, SplitSettings()))
+        if not holds_splits(folder):
+            made = make_splits(self.source, pinned=pinned)
+            for name, content in split_files(made, folder=folder, source=self.source).items():
+                write_atomic(folder / name, content)
+        return read_splits(folder)
+
+    @cached_property
+    def source(self) -> Path:
+        """The Parquet file or folder."""
+        return find_source(source_of(self.given) if self._split_already else self.given)
+
+    @property
+    def _split_already(self) -> bool:
+        return holds_splits(self.given)
+
+    def _copy(self, name: str, ids: NDArray[np.int64], rows_per_group: int = 256) -> Path:
+        path = _folder(split_key(self.splits.source, self.splits.settings)) / f"{name}.parquet"
+        if not path.exists():
+            extract_pairs(self.source, ids, path, rows_per_group=rows_per_group)
+        return path
+
+
+def _folder(key: str) -> Path:
+    """The folder of splits in the cache, made where needed."""
+    folder = cache_folder() / "pickapic" / key[:16]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise MissingPrerequisite(
+            f"{folder} cannot be made: {error.strerror or error}",
+            fix="set PPDBENCH_CACHE to a writable folder",
+        ) from error
+    return folder
