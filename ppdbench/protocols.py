@@ -253,6 +253,10 @@ class Truth(Protocol):
         """
         ...
 
+    def identification_ceilings(self, *, topics: bool) -> Mapping[str, float]:
+        """The same for telling `People.identified` apart by a test group: `top1`, `top16`, ..."""
+        ...
+
 
 @runtime_checkable
 class People(Protocol):

@@ -21,6 +21,7 @@ class Section(StrEnum):
     models = "models"
     suites = "suites"
     rewards = "rewards"
+    encoders = "encoders"
     trainers = "trainers"
 
 
@@ -28,6 +29,7 @@ GROUPS: dict[Section, Group] = {
     Section.models: "generators",
     Section.suites: "suites",
     Section.rewards: "rewards",
+    Section.encoders: "encoders",
     Section.trainers: "trainers",
 }
 
@@ -41,7 +43,7 @@ def run(
     quiet: options.Quiet = False,  # noqa: ARG001  (there is no progress; accepted everywhere)
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
-    """List the installed models, suites, rewards and trainers."""
+    """List the installed models, suites, rewards, user encoders and trainers."""
     found = {each.value: _names(each) for each in Section if section in (None, each)}
     if as_json:
         typer.echo(json.dumps(found, indent=2))

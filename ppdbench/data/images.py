@@ -5,6 +5,7 @@ Elsewhere: where the bytes lie (`pickapic`), what a scorer does with pixels (`re
 
 from __future__ import annotations
 
+import hashlib
 import io
 from typing import TYPE_CHECKING
 
@@ -80,6 +81,13 @@ def read_image(data: bytes, *, name: str = "the image") -> Image:
     else:
         return image
     raise PpdbenchError(cause, fix="replace it by a whole image file")
+
+
+def pixel_sha256(image: Image) -> str:
+    """sha256 over size and pixels of an RGB image, 64 hex digits; caches know an image by it."""
+    digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode())
+    digest.update(image.tobytes())
+    return digest.hexdigest()
 
 
 def encode_png(image: Image) -> bytes:

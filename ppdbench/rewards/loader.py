@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 
 from ppdbench import __version__
 from ppdbench.data.captioned import printable
-from ppdbench.data.images import read_image
+from ppdbench.data.images import pixel_sha256, read_image
 from ppdbench.errors import PpdbenchError, one_line
 from ppdbench.rewards.preprocess import Recipe, to_rgb
 from ppdbench.rewards.store import Store, Vector, key_of
@@ -210,7 +210,7 @@ class _One:
                 else:
                     self.file_key = key
         if self.pixel_hash is None:
-            self.pixel_hash = _hash_of(self.rgb())
+            self.pixel_hash = pixel_sha256(self.rgb())
         if self.store is None:
             return
         keys = {
@@ -271,13 +271,6 @@ def _read_bytes(path: Path) -> bytes:
         raise PpdbenchError(
             f"{path} cannot be read: {error.strerror}", fix="mend its permissions"
         ) from error
-
-
-def _hash_of(image: Image) -> str:
-    """sha256 over size and RGB pixels."""
-    digest = hashlib.sha256(f"RGB {image.width} {image.height} ".encode())
-    digest.update(image.tobytes())
-    return digest.hexdigest()
 
 
 def _pillow() -> str:

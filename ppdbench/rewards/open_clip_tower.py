@@ -165,6 +165,11 @@ def image_size(folder: TowerFolder) -> int:
     return int(size[0] if isinstance(size, list | tuple) else size)
 
 
+def embedding_size(folder: TowerFolder) -> int:
+    """Length of the model's embeddings."""
+    return int(folder.model_cfg.get("embed_dim") or _model_config(folder)["embed_dim"])
+
+
 def build_model(
     config: dict[str, Any], *, empty: bool = False, precision: Precision = "fp32"
 ) -> nn.Module:

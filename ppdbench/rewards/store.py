@@ -1,48 +1,37 @@
-"""One SQLite file that keeps what is dear to compute: embeddings, scores, hashes of large files.
+"""What rewards keep in one SQLite file: embeddings, scores, hashes of large files.
 
-A key names everything that its value depends on, so an entry is never wrong, only unused. Several
-processes may use one file at once. A store that cannot be read or written costs time and no
-result: it says so once, and its owner computes. Elsewhere: what is kept and under which keys
-(`loader`, `work`, `file_hash`).
+Elsewhere: how it is kept (`runs.store`), under which keys (`loader`, `work`, `file_hash`).
 """
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import os
-import sqlite3
-from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from ppdbench.runs.cache_folder import cache_folder
+from ppdbench.runs.store import KeyStore, key_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+__all__ = ["Kind", "Store", "Vector", "default_path", "from_vector", "key_of", "to_vector"]
+
 Kind = Literal["text", "image", "score", "pixels", "file"]
 """text, image: embeddings, float32; score: float64; pixels: a file's pixel hash; file: a hash."""
 
-WAIT_SECONDS = 60.0
-"""How long to wait for another process that writes."""
-MOST_KEYS = 500
-"""Keys a query; SQLite limits its variables."""
-
-T = TypeVar("T")
-Warn = Callable[[str], None]
 Vector = bytes
 """An embedding as it is kept: little-endian float32."""
+
+
+class Store(KeyStore[Kind]):
+    """Keys to bytes, by kind."""
+
+    called: ClassVar[str] = "score cache"
 
 
 def default_path() -> Path:
     """The store that all commands share."""
     return cache_folder() / "rewards.sqlite"
-
-
-def key_of(*parts: str) -> bytes:
-    """One key of several texts, 32 bytes."""
-    return hashlib.sha256("\0".join(parts).encode("utf-8", "surrogatepass")).digest()
 
 
 def to_vector(embedding: Tensor) -> Vector:
@@ -56,70 +45,3 @@ def from_vector(vector: Vector) -> Tensor:
     import torch
 
     return torch.from_numpy(np.frombuffer(vector, "<f4").copy())
-
-
-class Store:
-    """Keys to bytes, kept for good; each process that uses it has a connection of its own."""
-
-    def __init__(self, path: Path, warn: Warn = lambda _: None) -> None:
-        self.path = path
-        self._warn = warn
-        self._connection: sqlite3.Connection | None = None
-        self._owner = 0  # process id
-        self._broken = False
-
-    def __reduce__(self) -> tuple[type[Store], tuple[Path]]:
-        return Store, (self.path,)  # a worker opens its own connection, and says nothing
-
-    def get(self, kind: Kind, keys: Iterable[bytes]) -> dict[bytes, bytes]:
-        """What is kept under these keys; those that are not there are left out."""
-        wanted = list(dict.fromkeys(keys))
-
-        def read(connection: sqlite3.Connection) -> dict[bytes, bytes]:
-            found: dict[bytes, bytes] = {}
-            for start in range(0, len(wanted), MOST_KEYS):
-                some = wanted[start : start + MOST_KEYS]
-                marks = ",".join("?" * len(some))
-                query = f"SELECT key, value FROM kept WHERE kind = ? AND key IN ({marks})"  # noqa: S608
-                found |= connection.execute(query, (kind, *some)).fetchall()
-            return found
-
-        return (self._with_connection(read) if wanted else None) or {}
-
-    def put(self, kind: Kind, values: Mapping[bytes, bytes]) -> None:
-        """Keep values, all of them or none; a key that is there already stays as it is."""
-        rows = [(kind, key, value) for key, value in values.items()]
-
-        def write(connection: sqlite3.Connection) -> None:
-            with connection:
-                connection.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", rows)
-
-        if rows:
-            self._with_connection(write)
-
-    def _with_connection(self, work: Callable[[sqlite3.Connection], T]) -> T | None:
-        """What the work gives, or None where the store is of no use, which is said once."""
-        if self._broken:
-            return None
-        try:
-            return work(self._connect())
-        except (sqlite3.Error, OSError) as error:
-            self._broken = True
-            self._warn(f"the score cache {self.path} is not used: {error}; mend or delete it")
-            return None
-
-    def _connect(self) -> sqlite3.Connection:
-        if self._connection is None or self._owner != os.getpid():
-            # A connection must not cross a fork; the parent's is left to the parent.
-            self.path.parent.mkdir(parents=True, exist_ok=True)
-            connection = sqlite3.connect(self.path, timeout=WAIT_SECONDS)
-            with contextlib.suppress(sqlite3.OperationalError):  # network file systems refuse it
-                connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute("PRAGMA synchronous = NORMAL")
-            with connection:
-                connection.execute(
-                    "CREATE TABLE IF NOT EXISTS kept (kind TEXT, key BLOB, value BLOB, "
-                    "PRIMARY KEY (kind, key)) WITHOUT ROWID"
-                )
-            self._connection, self._owner = connection, os.getpid()
-        return self._connection

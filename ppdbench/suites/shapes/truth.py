@@ -58,3 +58,9 @@ class ShapesTruth:
         from ppdbench.suites.shapes.ceilings import ceilings
 
         return ceilings(split)
+
+    def identification_ceilings(self, *, topics: bool) -> Mapping[str, float]:
+        """What nobody can exceed in telling the identified people apart."""
+        from ppdbench.suites.shapes.identification import identification_ceilings
+
+        return identification_ceilings(topics=topics)

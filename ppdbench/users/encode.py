@@ -1,0 +1,228 @@
+"""Embed users with an encoder: each set of shots once, kept by content, goes on after a kill.
+
+A key holds the encoder, the libraries' versions and the shots, not who gave them, so the same shots
+are one embedding whoever they are shown for. Elsewhere: the store's file (`runs.store`), who
+encodes (`onehot`, `clip_pairs`, `llava_onevision`), several processes (`rewards.sharding`).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import struct
+from collections.abc import Sequence
+from functools import cache as once
+from importlib import metadata
+from pathlib import Path
+from typing import ClassVar, Literal
+
+from ppdbench.data.images import pixel_sha256
+from ppdbench.errors import PpdbenchError, one_line
+from ppdbench.protocols import EncoderInfo, Events, UserCode, UserContext, UserEncoder
+from ppdbench.rewards.identity import libraries
+from ppdbench.rewards.preprocess import to_rgb
+from ppdbench.rewards.sharding import shards
+from ppdbench.runs.cache_folder import cache_folder
+from ppdbench.runs.fingerprint import fingerprint
+from ppdbench.runs.store import KeyStore, key_of
+
+BATCH_SIZE = 16
+"""Users encoded at once; changes speed and memory, and embeddings by float noise only."""
+LIBRARIES = ("tokenizers", "transformers")
+"""Those, beside the rewards' own, whose versions may move an embedding."""
+MOST_FAILURES = 16
+"""An encoder that fails on so many users and serves nobody is broken."""
+
+
+class CodeStore(KeyStore[Literal["code"]]):
+    """User codes by content."""
+
+    called: ClassVar[str] = "embedding cache"
+
+
+def default_path() -> Path:
+    """The store that all commands share."""
+    return cache_folder() / "embeddings.sqlite"
+
+
+def embed(
+    encoder: UserEncoder,
+    users: Sequence[UserContext],
+    *,
+    events: Events | None = None,
+    batch_size: int = BATCH_SIZE,
+    cache: Path | bool | None = True,
+) -> list[UserCode | None]:
+    """One code a user, in order; None for one that the encoder cannot serve, or failed on.
+
+    What an encoder raises for one user costs the others nothing: it is told as a note, and tried
+    again at the next call. Under `accelerate launch` each process encodes its share, and all
+    return the whole list.
+
+    Args:
+        encoder: as `load.make_encoder` makes it.
+        users: a list, or `contexts.UserContexts`, which decodes images when they are needed.
+        events: is told of progress, in users.
+        batch_size: users encoded at once; moves embeddings by float noise only, which may send a
+            model that writes another way where two words were as good.
+        cache: True for the user's cache, a file for another, False or None for none. Encoders of
+            ids use none.
+
+    Raises:
+        ValueError: `batch_size` is not positive.
+        PpdbenchError: the encoder cannot work at all; what was embedded before is kept.
+    """
+    if batch_size < 1:
+        raise ValueError(f"batches of {batch_size} users")
+    process = shards("auto")
+    own = process.own(len(users))
+    if events:
+        events.stage(f"embed users: {encoder.info.name}", len(own))
+    share = _Share(encoder, _store(encoder.info, cache, events), events)
+    for start in range(0, len(own), batch_size):
+        rows = own[start : start + batch_size]
+        share.add(rows, users[rows.start : rows.stop : rows.step])
+        share.encode(batch_size)
+    share.encode(batch_size, rest=True)
+    codes: list[UserCode | None] = [None] * len(users)
+    for found in process.gather(share.codes):
+        for row, code in found.items():
+            codes[row] = code
+    return codes
+
+
+class _Share:
+    """One process's users: those that are known, and those that wait for a full batch."""
+
+    def __init__(
+        self, encoder: UserEncoder, store: CodeStore | None, events: Events | None
+    ) -> None:
+        self.codes: dict[int, UserCode | None] = {}
+        self._encoder = encoder
+        self._store = store
+        self._events = events
+        self._known: dict[bytes, UserCode | None] = {}
+        self._waiting: dict[bytes, tuple[UserContext, list[int]]] = {}
+        self._served = self._failed = 0
+
+    def add(self, rows: Sequence[int], users: Sequence[UserContext]) -> None:
+        """Look users up; those that are not known wait."""
+        info = self._encoder.info
+        keys = [code_key(info, user) for user in users]
+        if self._store:
+            kept = self._store.get("code", [key for key in keys if key not in self._known])
+            codes = {key: _unpacked(value, info.dim) for key, value in kept.items()}
+            self._known |= {key: code for key, code in codes.items() if code is not None}
+        for row, key, user in zip(rows, keys, users, strict=True):
+            if key in self._known:
+                self._done(key, [row])
+            else:
+                self._waiting.setdefault(key, (user, []))[1].append(row)
+
+    def encode(self, batch_size: int, *, rest: bool = False) -> None:
+        """Encode users that wait, in full batches; with `rest` all of them."""
+        while self._waiting and (rest or len(self._waiting) >= batch_size):
+            keys = list(self._waiting)[:batch_size]
+            batch = [self._waiting.pop(key) for key in keys]
+            codes = dict(zip(keys, self._encoded([user for user, _ in batch]), strict=True))
+            self._known |= codes
+            if self._store:  # at once: a kill costs the batch that is being made
+                self._store.put(
+                    "code", {key: _packed(code) for key, code in codes.items() if code is not None}
+                )
+            for key, (_, rows) in zip(keys, batch, strict=True):
+                self._done(key, rows)
+
+    def _done(self, key: bytes, rows: Sequence[int]) -> None:
+        self.codes |= dict.fromkeys(rows, self._known[key])
+        if self._events:
+            self._events.advance(len(rows))
+
+    def _encoded(self, users: Sequence[UserContext]) -> list[UserCode | None]:
+        """Codes of a batch; where it fails its users are encoded one by one."""
+        try:
+            codes = _checked(self._encoder.encode(users), len(users), self._encoder.info.dim)
+        except PpdbenchError:
+            raise
+        except Exception as error:  # whatever a plug-in raises is its own failure
+            if len(users) > 1:
+                return [code for user in users for code in self._encoded([user])]
+            self._fail(users[0], error)
+            return [None]
+        self._served += len(codes)
+        return codes
+
+    def _fail(self, user: UserContext, error: Exception) -> None:
+        name, reason = self._encoder.info.name, f"{type(error).__name__}: {one_line(error)}"
+        self._failed += 1
+        if self._failed >= MOST_FAILURES and not self._served:
+            raise PpdbenchError(
+                f"encoder {name!r} failed on all of {self._failed} users; last: {reason}",
+                fix="mend the encoder; --debug shows the traceback",
+            ) from error
+        if self._events:
+            self._events.note(f"user {user.id} has no embedding by {name!r}: {reason}")
+
+
+def code_key(info: EncoderInfo, user: UserContext) -> bytes:
+    """Where a user's code is kept: encoder, libraries, and captions and pixels in their order."""
+    if info.uses == "id":
+        return key_of(info.name, info.revision, user.id)
+    parts = [info.name, info.revision, fingerprint(info.settings), _libraries()]
+    for shot in user.shots:
+        caption = shot.caption.encode("utf-8", "surrogatepass")
+        parts.append(hashlib.sha256(caption).hexdigest())
+        parts += (pixel_sha256(to_rgb(image)) for image in (shot.preferred, shot.dispreferred))
+    return key_of(*parts)
+
+
+@once
+def _libraries() -> str:
+    return fingerprint({**libraries(), **{name: metadata.version(name) for name in LIBRARIES}})
+
+
+def _store(info: EncoderInfo, cache: Path | bool | None, events: Events | None) -> CodeStore | None:
+    if cache is None or cache is False or info.uses == "id":
+        return None
+    path = default_path() if cache is True else cache
+    return CodeStore(path, events.note) if events else CodeStore(path)
+
+
+def _checked(codes: Sequence[UserCode | None], users: int, dim: int) -> list[UserCode | None]:
+    """The codes, their embeddings float32.
+
+    Raises:
+        ValueError: they are not one a user, or an embedding is not `dim` finite numbers.
+    """
+    import numpy as np
+
+    if len(codes) != users:
+        raise ValueError(f"{len(codes)} codes for {users} users")
+    checked: list[UserCode | None] = []
+    for code in codes:
+        if code is not None:
+            embedding = np.asarray(code.embedding, np.float32)
+            if embedding.shape != (dim,):
+                raise ValueError(f"an embedding of shape {embedding.shape}, not ({dim},)")
+            if not np.isfinite(embedding).all():
+                raise ValueError("an embedding is not finite")
+            code = UserCode(embedding=embedding, profile=code.profile)
+        checked.append(code)
+    return checked
+
+
+def _packed(code: UserCode) -> bytes:
+    """A code as it is kept: length, little-endian float32, and a profile after a mark."""
+    profile = b"" if code.profile is None else b"p" + code.profile.encode("utf-8", "replace")
+    return struct.pack("<I", len(code.embedding)) + code.embedding.astype("<f4").tobytes() + profile
+
+
+def _unpacked(value: bytes, dim: int) -> UserCode | None:
+    """What was kept, or None where it is no code of that length."""
+    import numpy as np
+
+    end = 4 + 4 * dim
+    if len(value) < end or struct.unpack_from("<I", value)[0] != dim:
+        return None
+    embedding = np.frombuffer(value, "<f4", dim, 4).astype(np.float32)
+    profile = value[end + 1 :].decode("utf-8", "replace") if len(value) > end else None
+    return UserCode(embedding=embedding, profile=profile)
