@@ -6,8 +6,9 @@ reads exactly what the public processor makes of its prompt. Users are drawn fre
 (`people.random_person`), nobody of the suite's groups among them.
 
 The answer is a chain of thought: how the preferred picture of each pair differs, then what the
-person likes, dominant first. What it is taught from is known exactly here: measured differences and
-the true taste. Elsewhere: the loss (`train_vlm.py`).
+person likes, dominant first. The teacher is an ideal reader of the same shots: it measures the
+pictures and knows Bayes' rule (`suites.shapes.beliefs`). Nothing is taught that the shots do not
+tell, such as the true taste. Elsewhere: the loss (`train_vlm.py`).
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ from torch import Tensor
 
 from ppdbench.protocols import Shot
 from ppdbench.suites.shapes.attributes import ATTRIBUTES
+from ppdbench.suites.shapes.beliefs import (
+    dominant_posterior,
+    posterior,
+    predict,
+    taste_prior,
+)
 from ppdbench.suites.shapes.people import (
     CHOICE_SHARPNESS,
     FAVOURITE_WEIGHT,
@@ -47,9 +54,10 @@ SAID_A_PAIR, SAID_FROM = 3, 0.25
 """At most so many differences are said of a pair, each at least this large in within-caption
 standard deviations."""
 LIKED_FROM = 0.4
-"""Weights of a taste that the answer names."""
+"""The answer names attributes whose weight is probably this large, the likeliest dominant first."""
+PRIOR_DRAWS = 400
 SHOT_COUNTS, SHOT_SHARES = (4, 1, 2, 8), (0.76, 0.08, 0.08, 0.08)
-QUERIES = 4
+QUERIES = 3
 ROUND = 32
 """Rows are padded to a multiple of this: few shapes, where the model is compiled."""
 CANDIDATES = 48
@@ -75,11 +83,19 @@ class Lesson:
     taste_at: Tensor
     """(B, 2) the end of the shots, and the last token of the answer."""
     taste: Tensor
-    """(B, 6)."""
+    """(B, 6) the taste to be expected of who chose so: the posterior mean."""
+    preferred: Tensor
+    """(B, 2 S) 1 for each preferred image of the shots, 0 for each other, in the prompt's order."""
+    shot_image_at: Tensor
+    """(B, 2 S) the place of each of those images' first token."""
+    shot_at: Tensor
+    """(B, S) the end of each shot."""
+    shot: Tensor
+    """(B, S, 2, 6) attributes of each shot's preferred image, and of the other."""
     choice_at: Tensor
     """(B, Q) the place at which "1" or "2" is said."""
     choice: Tensor
-    """(B, Q) probability that the person chooses 1."""
+    """(B, Q) probability that the person chooses 1, as far as the shots tell."""
     apart: Tensor
     """(B, Q, 6) attributes of image 1 less those of image 2."""
 
@@ -90,6 +106,7 @@ class Lessons:
     def __init__(self, tokenizer: Any, pairs: PicturePairs) -> None:
         self.tokenizer = tokenizer
         self.pairs = pairs
+        self._mean = pairs.attributes.mean((0, 1))
         self._liking = _scene_words(pairs.scenes)
         self._image = tokenizer.convert_tokens_to_ids(IMAGE)
         self._pad = tokenizer.pad_token_id
@@ -109,29 +126,37 @@ class Lessons:
         wins = rng.random(len(rows)) < chance
         captions = [self.pairs.captions[row] for row in rows]
         shown = [Shot(caption=c, preferred=_NONE, dispreferred=_NONE) for c in captions[:shots]]
-        images, said = [], []
+        images, said, preferred = [], [], []
         for number, shot in enumerate(shown, start=1):
             at = number - 1
             won = 0 if wins[at] else 1
             first = won if preferred_first(shot, number) else 1 - won
             images += [(first, rows[at]), (1 - first, rows[at])]
+            preferred += [float(first == won), float(first != won)]
             said.append(_differences(apart[at] if wins[at] else -apart[at]))
         context = shots_text(shown)
         lines = [f"{number}: {words}" for number, words in enumerate(said, start=1)]
-        answer = "\n".join([*lines, profile(taste)])
+        shown_as = attributes[:, :shots].swapaxes(0, 1) - self._mean
+        evidence = np.where(wins[:, None], apart, -apart)[:shots]
+        prior = taste_prior(PRIOR_DRAWS)
+        weights = posterior(evidence, prior)
+        answer = "\n".join([*lines, profile(named(weights, prior))])
         branches = [_Branch(DESCRIBE, answer, [])]
         flips = rng.random(QUERIES) < 0.5
         for at, flip in zip(range(shots, shots + QUERIES), flips, strict=True):
             sides = [(int(flip), rows[at]), (1 - int(flip), rows[at])]
             branches.append(_Branch(choice_text(captions[at]), "1", sides))
         sign = np.where(flips, -1.0, 1.0)
+        asked = apart[shots:] * sign[:, None]
         return _Row(
             context=context,
             images=images,
             branches=branches,
-            taste=taste,
-            apart=apart[shots:] * sign[:, None],
-            choice=np.where(flips, 1 - chance[shots:], chance[shots:]),
+            taste=weights @ prior,
+            preferred=preferred,
+            shots=np.where(wins[:shots, None, None], shown_as, shown_as[:, ::-1]),
+            apart=asked,
+            choice=predict(weights, asked, prior).chosen,
         )
 
     def _asked(self, person: Person, rng: np.random.Generator, count: int) -> NDArray[np.int64]:
@@ -159,7 +184,7 @@ class Lessons:
         positions = torch.zeros(size, length, dtype=torch.long)
         branch = torch.full((size, length), -1)
         answer = torch.full((size, length), -100)
-        image_at, image = [], []
+        image_at, image, shot_image_at, shot_at = [], [], [], []
         for number, row in enumerate(packed):
             n = len(row.ids)
             ids[number, :n] = torch.tensor(row.ids)
@@ -167,7 +192,10 @@ class Lessons:
             branch[number, :n] = torch.tensor(row.branch)
             answer[number, :n] = torch.tensor(row.answer)
             starts = [at for at, token in enumerate(row.ids) if token == self._image]
-            image_at += [(number, at) for at in starts[:: IMAGE_TOKENS + 1]]
+            starts = starts[:: IMAGE_TOKENS + 1]
+            image_at += [(number, at) for at in starts]
+            shot_image_at.append(starts[: 2 * len(rows[number].shots)])
+            shot_at.append([at + IMAGE_TOKENS + 1 for at in shot_image_at[-1][1::2]])
             image += row.images
         sees = (branch[:, None, :] == 0) & (branch[:, :, None] >= 0)
         sees |= branch[:, None, :] == branch[:, :, None]
@@ -180,6 +208,10 @@ class Lessons:
             answer=answer,
             taste_at=torch.tensor([row.taste_at for row in packed]),
             taste=torch.tensor(np.array([row.taste for row in rows]), dtype=torch.float32),
+            preferred=torch.tensor([row.preferred for row in rows], dtype=torch.float32),
+            shot_image_at=torch.tensor(shot_image_at),
+            shot_at=torch.tensor(shot_at),
+            shot=torch.tensor(np.array([row.shots for row in rows]), dtype=torch.float32),
             choice_at=torch.tensor([row.choice_at for row in packed]),
             choice=torch.tensor(np.array([row.choice for row in rows]), dtype=torch.float32),
             apart=torch.tensor(np.array([row.apart for row in rows]), dtype=torch.float32),
@@ -219,12 +251,18 @@ def turn(text: str, *, open_ended: bool = False) -> str:
     return said if open_ended else f"{said}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def profile(taste: NDArray[np.float64]) -> str:
-    """A taste in words, dominant first: "Likes warm, plain images."."""
-    order = np.argsort(-np.abs(taste))
-    named = [at for at in order if abs(taste[at]) > LIKED_FROM] or [order[0]]
-    words = [(LIKED if taste[at] > 0 else DISLIKED)[at] for at in named]
-    return f"Likes {', '.join(words)} images."
+def named(weights: NDArray[np.float64], tastes: NDArray[np.float64]) -> list[int]:
+    """What the answer names of weighted tastes (T, 6): 0-5 liked, 6-11 disliked attributes."""
+    chances = dominant_posterior(weights, tastes)
+    first = int(chances.argmax())
+    strong = np.concatenate([weights @ (tastes > LIKED_FROM), weights @ (tastes < -LIKED_FROM)])
+    others = [int(at) for at in np.argsort(-strong) if strong[at] > 0.5]
+    return [first, *(at for at in others if at % len(ATTRIBUTES) != first % len(ATTRIBUTES))]
+
+
+def profile(attributes: Sequence[int]) -> str:
+    """Attributes as `named` gives them, in words: "Likes warm, plain images."."""
+    return f"Likes {', '.join((LIKED + DISLIKED)[at] for at in attributes)} images."
 
 
 def dominant_of(text: str) -> str | None:
@@ -263,6 +301,8 @@ class _Row:
     images: list[tuple[int, int]]
     branches: list[_Branch]
     taste: NDArray[np.float64]
+    preferred: list[float]
+    shots: NDArray[np.float64]
     apart: NDArray[np.float64]
     choice: NDArray[np.float64]
 
