@@ -18,6 +18,7 @@ from trainers.shapes import train_vision, train_vlm
 from trainers.shapes.stage import StageConfig
 from trainers.shapes.vlm_data import PicturePairs, picture_pairs
 from trainers.shapes.vlm_lessons import (
+    QUERIES,
     Lesson,
     Lessons,
     corpus,
@@ -93,7 +94,7 @@ def test_branches_see_the_shots_and_themselves_only(lessons: Lessons) -> None:
     assert not torch.triu(sees, 1).any()
     assert lesson.positions[0, end + 1] == lesson.positions[0, end] + 1
     begins = (lesson.positions[0] == end + 1).nonzero()
-    assert len(begins) >= 5  # every branch starts where the shots end
+    assert len(begins) == 1 + QUERIES  # every branch starts where the shots end
 
 
 def test_the_answer_is_foretold_token_by_token(lessons: Lessons, processor: Any) -> None:
