@@ -14,8 +14,9 @@ from typing import Annotated
 import typer
 
 import ppdbench
+from ppdbench.cli import data, leaderboard, train_reference
 from ppdbench.cli import eval as eval_command
-from ppdbench.cli import leaderboard, train_reference
+from ppdbench.cli import generate as generate_command
 from ppdbench.cli import list as list_command
 from ppdbench.cli import report as report_command
 from ppdbench.cli import score as score_command
@@ -28,10 +29,12 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("eval")(eval_command.run)
+app.command("generate")(generate_command.run)
 app.command("report")(report_command.run)
 app.command("score")(score_command.run)
 app.command("train-reference")(train_reference.run)
 app.command("list")(list_command.run)
+app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
 
 

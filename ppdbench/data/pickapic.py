@@ -22,7 +22,7 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench.data.images import is_png_or_jpeg
-from ppdbench.errors import MissingPrerequisite, PpdbenchError, from_os_error
+from ppdbench.errors import MissingPrerequisite, PpdbenchError, from_os_error, one_line
 from ppdbench.protocols import PreferencePair
 
 COLUMNS: Mapping[str, str] = {
@@ -158,6 +158,31 @@ class PairStore:
 def count_rows(path: Path) -> int:
     """Rows of a file or folder by its metadata, usable or not; reads no images."""
     return sum(int(_open(file).metadata.num_rows) for file in _parquet_files(path))
+
+
+def user_ids(path: Path) -> list[int]:
+    """Every user of a file or folder once, ascending; reads no column but theirs.
+
+    Raises:
+        MissingPrerequisite: no such file, or a required column is absent.
+        PpdbenchError: a file is not Parquet, or is damaged.
+    """
+    import pyarrow as pa
+    import pyarrow.compute as pc
+
+    found: set[int] = set()
+    for file in _parquet_files(path):
+        _check_columns(file)
+        try:
+            for batch in _open(file).iter_batches(columns=["user_id"], use_threads=False):
+                users = pc.unique(batch.column(0)).to_pylist()
+                found |= {int(user) for user in users if user is not None}
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise PpdbenchError(
+                f"the users of {file} cannot be read: {one_line(error, 200)}",
+                fix="download or write it again",
+            ) from error
+    return sorted(found)
 
 
 def write_pairs(path: Path, pairs: Iterable[PreferencePair], *, rows_per_group: int = 256) -> int:

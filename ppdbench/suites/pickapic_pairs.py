@@ -43,7 +43,7 @@ class PickapicPairs:
         """The users; nothing is read before they are asked for."""
         return SplitPeople(
             splits=lambda: self.splits,
-            shown=lambda: self._copy("people", self.people.shown_ids, FEW_ROWS),
+            shown=lambda: self._copy("people", self.people.shown_rows, FEW_ROWS),
             trained=lambda: self.pairs("train"),
         )
 
@@ -65,7 +65,7 @@ class PickapicPairs:
                 f"{self.given} leaves no {split} pairs: no user has enough",
                 fix="give pair data with more pairs a user",
             )
-        return self._copy(split, rows.pair[wanted])
+        return self._copy(split, wanted)
 
     @cached_property
     def splits(self) -> Splits:
@@ -97,10 +97,15 @@ class PickapicPairs:
     def _split_already(self) -> bool:
         return holds_splits(self.given)
 
-    def _copy(self, name: str, ids: NDArray[np.int64], rows_per_group: int = 256) -> Path:
-        path = _folder(split_key(self.splits.source, self.splits.settings)) / f"{name}.parquet"
+    def _copy(self, name: str, rows: NDArray[np.intp], rows_per_group: int = 256) -> Path:
+        """A file of these rows of the assignment."""
+        splits = self.splits
+        path = _folder(split_key(splits.source, splits.settings)) / f"{name}.parquet"
         if not path.exists():
-            extract_pairs(self.source, ids, path, rows_per_group=rows_per_group)
+            used = splits.assignment
+            extract_pairs(
+                self.source, used.row[rows], used.pair[rows], path, rows_per_group=rows_per_group
+            )
         return path
 
 

@@ -91,8 +91,9 @@ def test_splits_and_copies_are_made_once(
 def test_a_training_pair_comes_from_the_training_file(source: Path, cache: Path) -> None:
     people = of(source).people
     assert people is not None
-    shown = set(people.shown_ids.tolist())
-    trained = next(n for n in people.splits().assignment.pair.tolist() if n not in shown)
+    used = people.splits().assignment
+    shown = set(used.pair[people.shown_rows].tolist())
+    trained = next(n for n in used.pair.tolist() if n not in shown)
     assert people.pairs([str(trained)])[0].id == str(trained)
     assert len(list(cache.glob("*/train.parquet"))) == 1
 

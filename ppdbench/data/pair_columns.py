@@ -1,0 +1,106 @@
+"""Opening a source for its columns: as they stream, and as the Pick-a-Pic v2 schema has them.
+
+Elsewhere: the schema and whole pairs (`pickapic`), which files a source has (`source`).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from ppdbench.errors import PpdbenchError
+
+FACTS = {
+    "caption": "string",
+    "user_id": "int64",
+    "label_0": "double",
+    "label_1": "double",
+    "has_label": "bool",
+    "are_different": "bool",
+    "ranking_id": "int64",
+}
+"""Columns that say what a pair is, and the Arrow type each is read as."""
+UIDS = ("image_0_uid", "image_1_uid")
+IMAGES = ("jpg_0", "jpg_1")
+
+ROWS = 65_536
+"""Rows read at a time where no images are."""
+IMAGE_BYTES = 2**25
+"""About how many bytes of images are read at a time."""
+
+_INTEGERS = frozenset(f"{sign}int{bits}" for sign in ("", "u") for bits in (8, 16, 32, 64))
+_KINDS = {
+    "binary": frozenset({"binary", "large_binary"}),
+    "string": frozenset({"string", "large_string", "dictionary<values=string"}),
+    "int64": _INTEGERS,
+    "double": _INTEGERS | {"halffloat", "float", "double"},
+    "bool": frozenset({"bool"}),
+}
+"""Type read -> the types that a file may have for it."""
+
+
+def open_columns(file: Path) -> Any:
+    """A `pyarrow.parquet.ParquetFile` whose pages come through a small buffer.
+
+    A mapped file would count as memory in use, page by page as it is read.
+    """
+    import pyarrow.parquet as pq
+
+    return pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
+
+
+def check_types(file: Path) -> None:
+    """See that columns hold what their names promise.
+
+    Raises:
+        PpdbenchError: one does not.
+    """
+    import pyarrow as pa
+
+    schema = open_columns(file).schema_arrow
+    wanted = {**FACTS, **dict.fromkeys(UIDS, "string"), **dict.fromkeys(IMAGES, "binary")}
+    for name, kind in wanted.items():
+        if name not in schema.names:
+            continue
+        found = schema.field(name).type
+        if not pa.types.is_null(found) and str(found).partition(",")[0] not in _KINDS[kind]:
+            raise PpdbenchError(
+                f"the column {name} of {file} is {found}, and the Pick-a-Pic v2 schema has {kind}",
+                fix="write it again with that type",
+            )
+
+
+def has_uids(file: Path) -> bool:
+    """Whether every row of a file names both its images; a damaged row group does not count."""
+    import pyarrow as pa
+
+    source = open_columns(file)
+    if not set(UIDS) <= set(source.schema_arrow.names):
+        return False
+    for group in range(source.num_row_groups):
+        try:
+            if any(_nulls(source, group, name) for name in UIDS):
+                return False
+        except (pa.ArrowException, OSError):
+            continue
+    return True
+
+
+def image_rows(source: Any, group: int) -> int:
+    """Rows of a row group whose images are about `IMAGE_BYTES`."""
+    size = sum(int(_about(source, group, name).total_uncompressed_size) for name in IMAGES)
+    rows = int(source.metadata.row_group(group).num_rows)
+    return max(1, min(4096, IMAGE_BYTES * rows // max(size, 1)))
+
+
+def _nulls(source: Any, group: int, name: str) -> int:
+    known = _about(source, group, name).statistics
+    if known is not None and known.has_null_count:
+        return int(known.null_count)
+    batches = source.iter_batches(ROWS, row_groups=[group], columns=[name], use_threads=False)
+    return sum(int(batch.column(0).null_count) for batch in batches)
+
+
+def _about(source: Any, group: int, name: str) -> Any:
+    """Metadata of a column in a row group; every column of the schema is flat."""
+    return source.metadata.row_group(group).column(source.schema_arrow.names.index(name))
