@@ -81,7 +81,11 @@ def bare_seconds(suite: Suite, model: str, device: str, limit: int, batch_size: 
     begin = time.perf_counter()
     images = []
     for name, generator in generators.items():
-        own = [item.request(suite.sampling) for item in items if item.generator == name]
+        own = [
+            item.request(suite.sampling, item.context.weighing() if item.context else None)
+            for item in items
+            if item.generator == name
+        ]
         for requests in in_batches(own, batch_size):
             images += list(generator.generate(requests))
     captions = [item.caption.text for item in items]
@@ -102,6 +106,7 @@ def harness_seconds(
         run = evaluate(
             [model],
             suite=suite_name,
+            benchmarks=["rewards"],
             runs=Path(folder),
             limit=limit,
             device=device,

@@ -2,35 +2,33 @@
 
 Each stage reads what the one before left in files and skips what is there, so the same call again
 goes on after any end, and after a finished run it loads no weights at all. Elsewhere: each stage
-(`plan`, `generate`, `measure`, `rewards`), the files (`ppdbench.runs`), the page (`reports`).
+(`job`, `generate`, `measure`, `summary`), the files (`ppdbench.runs`), the page (`reports`).
 """
 
 from __future__ import annotations
 
 import contextlib
-import json
 import signal
 import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 from ppdbench import plugins
+from ppdbench.benchmarks.contexts import Contexts
 from ppdbench.benchmarks.generate import generate
+from ppdbench.benchmarks.job import Job, plan
+from ppdbench.benchmarks.make_generators import make_generators
 from ppdbench.benchmarks.measure import measure
-from ppdbench.benchmarks.plan import Item, plan_rewards
 from ppdbench.benchmarks.scorers import Scorers
-from ppdbench.errors import Interrupted, PpdbenchError, UsageError, unknown_name
-from ppdbench.protocols import Events, Generator, LoadContext, Suite, SuiteFiles
+from ppdbench.benchmarks.selection import BENCHMARKS, check_names, select
+from ppdbench.errors import Interrupted, MissingPrerequisite, PpdbenchError, UsageError
+from ppdbench.protocols import Events, SuiteFiles
 from ppdbench.runs.captions import write_captions
 from ppdbench.runs.device import resolve
 from ppdbench.runs.directory import RunDirectory
 
 __all__ = ["BENCHMARKS", "Events", "TooManyFailures", "evaluate"]
-
-BENCHMARKS = ("rewards",)
 
 
 class TooManyFailures(PpdbenchError):
@@ -46,7 +44,10 @@ def evaluate(
     *,
     suite: str,
     captions: Path | None = None,
-    benchmark: str = "rewards",
+    pairs: Path | None = None,
+    vlm: str | None = None,
+    benchmarks: Sequence[str] = (),
+    full: bool = False,
     runs: Path,
     limit: int | None = None,
     samples: int = 1,
@@ -62,9 +63,13 @@ def evaluate(
             drawn too and stand as opponents in place of their recorded results.
         suite: the suite's name.
         captions: the captions' file, where the suite takes one.
-        benchmark: which measurement.
+        pairs: the preference pairs' file or folder, where the suite takes them.
+        vlm: the vision-language model's folder or hub name, where the suite takes one.
+        benchmarks: which measurements; none is all that suite and model support.
+        full: the record's setting of the benchmarks of people: every caption of a user, all
+            groups, the shots curve, walks between users; every encoder and every control.
         runs: folder of all runs.
-        limit: only the suite's first captions.
+        limit: only the suite's first captions, and the first users of each split.
         samples: images a caption and user.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         batch_size: images asked for at once.
@@ -78,33 +83,29 @@ def evaluate(
         TooManyFailures: after everything is written.
         Interrupted: on SIGINT or SIGTERM; what was finished is kept.
     """
-    _check(models, benchmark, limit, samples, batch_size, fail_on_error)
+    _check(models, benchmarks, limit, samples, batch_size, fail_on_error)
     try:
         with _sigterm_as_interrupt():
-            world = plugins.make_suite(suite, SuiteFiles(captions=captions))
-            drawn = list(world.captions("test"))
-            whole = limit is None or limit >= len(drawn)
-            drawn = drawn[:limit]
+            world = plugins.make_suite(suite, SuiteFiles(captions=captions, pairs=pairs, vlm=vlm))
             for note in world.notes:
                 events.note(note)
             device = resolve(device)
-            wanted = list(dict.fromkeys([*models, world.baseline]))
-            generators = dict(_make(name, world, device) for name in wanted)
-            if len(generators) != len(wanted):
-                raise UsageError(
-                    f"two of {', '.join(wanted)} are the same generator", fix="name each once"
-                )
-            model = next(iter(generators))
-            items = [
-                item
-                for name, generator in generators.items()
-                for item in plan_rewards(world, name, generator.info, drawn, samples)
-            ]
-            spec = _spec(world, generators, model, benchmark, None if whole else limit, samples)
-            with RunDirectory.open(runs, world.name, model, spec) as run, _final_state(run):
-                write_captions(run.path, drawn)
+            generators = make_generators(models, world, device)
+            made, encoders = select(benchmarks, world, generators, device, events, full=full)
+            job = plan(
+                world,
+                generators,
+                encoders,
+                made,
+                full=full,
+                limit=limit,
+                samples=samples,
+                events=events,
+            )
+            with RunDirectory.open(runs, world.name, job.model, job.spec) as run, _final_state(run):
+                write_captions(run.path, job.all_captions)
                 return _work(
-                    run, world, generators, items, model, device, batch_size, fail_on_error, events
+                    run, job, device, batch_size, fail_on_error, events, by_name=bool(benchmarks)
                 )
     except KeyboardInterrupt:
         raise Interrupted(
@@ -112,50 +113,36 @@ def evaluate(
         ) from None
 
 
-def _spec(
-    suite: Suite,
-    generators: Mapping[str, Generator],
-    model: str,
-    benchmark: str,
-    limit: int | None,
-    samples: int,
-) -> dict[str, Any]:
-    """All that changes results, and nothing that does not: what the fingerprint covers."""
-    return {
-        "suite": suite.name,
-        "suite_version": suite.version,
-        "suite_digest": suite.digest,
-        "sampling": asdict(suite.sampling),
-        "benchmark": benchmark,
-        "split": "test",
-        "limit": limit,
-        "samples": samples,
-        "model": model,
-        "baseline": suite.baseline,
-        "generators": {n: {"revision": g.info.revision} for n, g in generators.items()},
-    }
-
-
 def _work(
     run: RunDirectory,
-    suite: Suite,
-    generators: Mapping[str, Generator],
-    items: Sequence[Item],
-    model: str,
+    job: Job,
     device: str,
     batch_size: int,
     fail_on_error: float,
     events: Events,
+    *,
+    by_name: bool,
 ) -> Path:
-    scorers = Scorers(suite, device, run.path)
-    drawn = generate(run, items, generators, suite.sampling, batch_size=batch_size, events=events)
-    looked_at = measure(run, items, scorers, batch_size=batch_size, events=events)
+    contexts = Contexts(job.generators, job.encoders, job.suite.people, run.path)
+    scorers = Scorers(job.suite, device, run.path, job.drawn)
+    drawn = generate(
+        run,
+        job.items,
+        job.generators,
+        contexts,
+        job.suite.sampling,
+        batch_size=batch_size,
+        events=events,
+    )
+    looked_at = measure(run, job.items, scorers, batch_size=batch_size, events=events)
+    if "users" in job.benchmarks:
+        looked_at += _tell_users_apart(run, job, events, by_name=by_name)
     if drawn or looked_at:
         run.record_environment()
     # Late: a finished run needs neither scipy nor its figures again.
     from ppdbench.benchmarks.summary import write_summary
 
-    summary = write_summary(run, suite, generators, items, model, fail_on_error, events)
+    summary = write_summary(run, job, fail_on_error, events)
     if summary["withheld"]:
         raise TooManyFailures(
             f"{summary['withheld']}; first: {summary['failures'][0]['item']}: "
@@ -167,43 +154,37 @@ def _work(
     return run.path
 
 
-def _make(name: str, suite: Suite, device: str) -> tuple[str, Generator]:
-    """A generator under the name it has in records: its own where it was given by module."""
-    generator = plugins.make(
-        "generators",
-        name,
-        LoadContext(suite=suite, device=device),
-        called=f"generator {name!r}",
-        fix="mend its factory",
-    )
-    if not isinstance(generator, Generator):
-        raise PpdbenchError(
-            f"{name!r} gives no generator: `info` or `generate` is missing",
-            fix="let it be a function of a LoadContext that returns a Generator",
-        )
-    info = generator.info
-    try:  # now, not after hours of drawing: all of it goes into spec.json and summary.json
-        json.dumps(
-            [info.version, info.revision, info.licence, dict(info.settings)], allow_nan=False
-        )
-    except (TypeError, ValueError) as error:
-        raise PpdbenchError(
-            f"generator {name!r} describes itself by what is not JSON: {error}",
-            fix="let its `info` hold text, numbers, lists and dicts only",
-        ) from error
-    return (info.name if ":" in name else name), generator
+def _tell_users_apart(run: RunDirectory, job: Job, events: Events, *, by_name: bool) -> int:
+    """Benchmark `users`; left out where its pairs are missing and nobody asked for it by name."""
+    from ppdbench.benchmarks.users import measure_users
+
+    assert job.suite.people is not None  # noqa: S101 - else it was not selected
+    try:
+        with run.status.timed("tell users apart"):
+            return measure_users(
+                list(job.encoders.values()),
+                job.suite.people,
+                run.path,
+                full=job.full,
+                limit=job.limit,
+                events=events,
+            )
+    except MissingPrerequisite as error:
+        if by_name:
+            raise
+        events.note(f"left out: users, for {error.cause}")
+        return 0
 
 
 def _check(
     models: Sequence[str],
-    benchmark: str,
+    benchmarks: Sequence[str],
     limit: int | None,
     samples: int,
     batch_size: int,
     fail_on_error: float,
 ) -> None:
-    if benchmark not in BENCHMARKS:
-        raise unknown_name("benchmark", benchmark, BENCHMARKS)
+    check_names(benchmarks)
     if not models:
         raise UsageError("no model is named", fix="name one with --model NAME")
     for what, number in (("limit", limit), ("samples", samples), ("batch size", batch_size)):

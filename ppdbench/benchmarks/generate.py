@@ -11,9 +11,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from ppdbench.benchmarks.contexts import Contexts, NotEmbedded
 from ppdbench.benchmarks.plan import Item, in_batches
 from ppdbench.errors import PpdbenchError
-from ppdbench.protocols import Events, Generator, SamplingSpec
+from ppdbench.protocols import Events, GenerationRequest, Generator, SamplingSpec
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.records import RecordWriter, read_records
 
@@ -25,6 +26,7 @@ def generate(
     run: RunDirectory,
     items: Sequence[Item],
     generators: Mapping[str, Generator],
+    contexts: Contexts,
     sampling: SamplingSpec,
     *,
     batch_size: int,
@@ -33,11 +35,14 @@ def generate(
     """Draw the items that have no image yet; returns how many were asked for.
 
     Raises:
-        PpdbenchError: an image there is corrupt, a record cannot be written, or a generator says
-            that it cannot work at all.
+        PpdbenchError: an image there is corrupt, a record cannot be written, or a generator or a
+            user encoder says that it cannot work at all.
     """
     before = {record["item"]: record for record in read_records(run.generations)}
     missing = [item for item in items if not _is_there(run, before.get(item.id))]
+    if any(item.context and item.context.sources for item in missing):
+        with run.status.timed("embed users"):
+            contexts.prepare(missing, events)
     events.stage("generate", len(items))
     events.advance(len(items) - len(missing))
     if not missing:
@@ -45,7 +50,7 @@ def generate(
     with run.status.timed("generate"), RecordWriter(run.generations) as writer:
         for name, group in groupby(missing, key=lambda item: item.generator):
             for batch in in_batches(list(group), batch_size):
-                for item, outcome in _draw(generators[name], batch, sampling, events):
+                for item, outcome in _outcomes(generators[name], batch, contexts, sampling, events):
                     record = _record(run, item, outcome)
                     if not _repeats(record, before.get(item.id)):
                         writer.write([record])
@@ -67,19 +72,37 @@ def _repeats(record: Mapping[str, Any], before: Mapping[str, Any] | None) -> boo
     return before is not None and before["status"] == "ok" and before["image"] == record["image"]
 
 
+def _outcomes(
+    generator: Generator,
+    batch: Sequence[Item],
+    contexts: Contexts,
+    sampling: SamplingSpec,
+    events: Events,
+) -> Iterator[tuple[Item, Image | Exception]]:
+    """Each item with its image or what went wrong; what has no context is not asked for."""
+    asked: list[tuple[Item, GenerationRequest]] = []
+    for item in batch:
+        try:
+            asked.append((item, item.request(sampling, contexts.of(item))))
+        except NotEmbedded as error:
+            yield item, error
+    if asked:
+        yield from _draw(generator, asked, events)
+
+
 def _draw(
-    generator: Generator, batch: Sequence[Item], sampling: SamplingSpec, events: Events
+    generator: Generator, batch: Sequence[tuple[Item, GenerationRequest]], events: Events
 ) -> Iterator[tuple[Item, Image | Exception]]:
     """Each item with its image, or with what went wrong when it was asked for alone."""
     done = 0
     try:
-        for image in generator.generate([item.request(sampling) for item in batch]):
+        for image in generator.generate([request for _, request in batch]):
             if done == len(batch):
                 raise PpdbenchError(
-                    f"generator {batch[0].generator!r} yields more images than it was asked for",
+                    f"generator {batch[0][0].generator!r} yields more images than it was asked for",
                     fix="let `generate` yield one image a request, in order",
                 )
-            yield batch[done], image
+            yield batch[done][0], image
             done += 1
         if done == len(batch):
             return
@@ -88,14 +111,14 @@ def _draw(
         raise
     except Exception as error:  # whatever a plug-in raises is that item's failure, not the run's
         if len(batch) == 1:
-            yield batch[0], error
+            yield batch[0][0], error
             return
         events.note(
-            f"{batch[0].generator}: a batch of {len(batch)} failed ({_line(error)}); "
+            f"{batch[0][0].generator}: a batch of {len(batch)} failed ({_line(error)}); "
             "its items are asked for one by one"
         )
-    for item in batch[done:]:
-        yield from _draw(generator, [item], sampling, events)
+    for pair in batch[done:]:
+        yield from _draw(generator, [pair], events)
 
 
 def _record(run: RunDirectory, item: Item, outcome: Image | Exception) -> dict[str, Any]:
@@ -111,11 +134,13 @@ def _record(run: RunDirectory, item: Item, outcome: Image | Exception) -> dict[s
             error = _line(broken)
         else:
             image = run.images.put(pixels)
+    why = {} if item.arm is None else {"benchmark": item.benchmark, "arm": item.arm}
     return {
         "item": item.id,
+        **why,
         "generator": item.generator,
         "caption_id": item.caption.id,
-        "user": item.user.id if item.user else None,
+        "user": item.user,
         "sample": item.sample,
         "seed": item.seed,
         "image": image,

@@ -1,4 +1,4 @@
-"""The measure stage: every image by every reward and by the caption classifier, once.
+"""The measure stage: every image by every scorer of its benchmark, once.
 
 A batch of images is read once and scored by each scorer that has not seen it; rewards share their
 preprocessing and embeddings (`ppdbench.rewards.engine`), and each one's scores are recorded as they
@@ -9,23 +9,26 @@ the next run of the same command; it is never a zero and costs no other scorer a
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.benchmarks.plan import Item, in_batches
-from ppdbench.benchmarks.scorers import Scorers
+from ppdbench.benchmarks.scorers import Scorer, Scorers
 from ppdbench.errors import PpdbenchError
-from ppdbench.protocols import CaptionClassifier, Events, Reward
+from ppdbench.protocols import CaptionClassifier, Events, Reward, Truth
 from ppdbench.rewards.engine import Batch, score_each
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.records import RecordWriter, read_records
-from ppdbench.runs.results import FIDELITY
+from ppdbench.runs.results import FIDELITY, TRUTH
 
 if TYPE_CHECKING:
     from PIL.Image import Image
 
 Values = list[Any]
-"""One float or one dict of facts an image; an exception where there is none."""
+"""One float, one dict of facts or one row of attributes an image; an exception where there is
+none."""
+DIGITS = 6
+"""Significant digits of an attribute: what records keep, recorded entries included."""
 
 
 def measure(
@@ -76,7 +79,7 @@ def _settle(
 ) -> dict[str, set[str]]:
     """Item id -> scorer keys it lacks; loads the scorers that are needed, and no other."""
     while True:
-        missing = _missing(run, todo, scorers.identities) if not scorers.unknown else {}
+        missing = _missing(run, todo, scorers) if not scorers.unknown else {}
         needed = {key for keys in missing.values() for key in keys} | set(scorers.unknown)
         wanted = sorted(needed - scorers.loaded.keys())
         if not wanted:
@@ -90,18 +93,20 @@ def _settle(
 
 
 def _missing(
-    run: RunDirectory, todo: Sequence[tuple[Item, str]], identities: Mapping[str, str]
+    run: RunDirectory, todo: Sequence[tuple[Item, str]], scorers: Scorers
 ) -> dict[str, set[str]]:
     done = {
         (record["item"], record["image"], record["scorer"], record["identity"])
         for record in read_records(run.scores)
         if not record.get("error")
     }
+    identities = scorers.identities
+    keys = {benchmark: scorers.keys(benchmark) for benchmark in {i.benchmark for i, _ in todo}}
     lacks = {
         item.id: {
             key
-            for key, identity in identities.items()
-            if (item.id, sha256, key, identity) not in done
+            for key in keys[item.benchmark] & identities.keys()
+            if (item.id, sha256, key, identities[key]) not in done
         }
         for item, sha256 in todo
     }
@@ -117,36 +122,47 @@ def _alike(lacks: Sequence[set[str]]) -> list[tuple[frozenset[str], list[int]]]:
 
 
 def _score(
-    scorers: Mapping[str, Reward | CaptionClassifier],
-    images: Sequence[Image],
-    captions: Sequence[str],
+    scorers: Mapping[str, Scorer], images: Sequence[Image], captions: Sequence[str]
 ) -> Iterator[tuple[str, Values]]:
     """Each scorer's values, one an image; those that fail on a batch are asked one by one."""
     rewards = {key: scorer for key, scorer in scorers.items() if isinstance(scorer, Reward)}
     yield from score_each(rewards, Batch(captions, images))
     for key, scorer in scorers.items():
-        if not isinstance(scorer, Reward):
-            yield key, _facts(scorer, images, captions)
+        if isinstance(scorer, Reward):
+            continue
+        yield key, _each(_asking(scorer), images, captions)
 
 
-def _facts(
-    classifier: CaptionClassifier, images: Sequence[Image], captions: Sequence[str]
+def _asking(
+    scorer: CaptionClassifier | Truth,
+) -> Callable[[Sequence[Image], Sequence[str]], Values]:
+    """How a scorer is asked for one value an image."""
+    if isinstance(scorer, CaptionClassifier):
+        return lambda images, captions: list(scorer.check(images, captions))
+    return lambda images, _captions: [tuple(map(float, row)) for row in scorer.measure(images)]
+
+
+def _each(
+    ask: Callable[[Sequence[Image], Sequence[str]], Values],
+    images: Sequence[Image],
+    captions: Sequence[str],
 ) -> Values:
+    """One value an image; where a batch fails, its images are asked for one by one."""
     try:
-        facts = classifier.check(images, captions)
-        if len(facts) != len(images):
-            raise ValueError(f"facts of {len(facts)} images for {len(images)}")
+        found = ask(images, captions)
+        if len(found) != len(images):
+            raise ValueError(f"values of {len(found)} images for {len(images)}")
     except PpdbenchError:
         raise
     except Exception as error:  # whatever a plug-in raises is that item's failure
         if len(images) == 1:
             return [error]
         return [
-            found
+            value
             for image, caption in zip(images, captions, strict=True)
-            for found in _facts(classifier, [image], [caption])
+            for value in _each(ask, [image], [caption])
         ]
-    return list(facts)
+    return found
 
 
 def _record(pair: tuple[Item, str], key: str, identity: str, value: Any) -> dict[str, Any]:
@@ -157,6 +173,10 @@ def _record(pair: tuple[Item, str], key: str, identity: str, value: Any) -> dict
         return {**record, "score": None, "error": line}
     if key == FIDELITY:
         return {**record, "facts": {fact: bool(right) for fact, right in value.items()}}
+    if key == TRUTH:
+        if not all(map(math.isfinite, value)):
+            return {**record, "score": None, "error": f"the attributes are {value}"}
+        return {**record, "attributes": [float(f"{number:.{DIGITS}g}") for number in value]}
     if not math.isfinite(value):
         return {**record, "score": None, "error": f"the score is {value}"}
     return {**record, "score": value}

@@ -1,14 +1,16 @@
-"""What is to be drawn: one item a caption, user and sample, in a fixed order.
+"""What is to be drawn: one item a caption, context and sample, in a fixed order.
 
-A generator that conditions on reward weights draws every caption once for each synthetic user, the
-paper's one-hot mixtures; any other draws it once, for nobody.
+An item says lightly for whom it is drawn: pixels and embeddings of a user are made only when the
+item is really missing (`contexts`). For benchmark `rewards` a generator that conditions on reward
+weights draws every caption once for each synthetic user, the paper's one-hot mixtures; any other
+draws it once, for nobody. Elsewhere: the items of benchmark `personal` (`plan_personal`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 from ppdbench.protocols import (
     Caption,
@@ -22,6 +24,36 @@ from ppdbench.runs.seeds import noise_seed
 
 T = TypeVar("T")
 
+Drawn = Literal["rewards", "personal"]
+"""The benchmarks that images are drawn for."""
+Arm = Literal["own", "shuffled", "nobody", "shots", "group", "between"]
+"""Why `personal` draws an item: for the caption's owner; for another user; for nobody; for the
+owner by another number of shots; for a user of the owner's group; between two users."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """A user as some of their pairs show them."""
+
+    user: str
+    shots: tuple[str, ...]
+    """Pair ids, in order."""
+    weight: float = 1.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Context:
+    """Whom an item is drawn for, described without pixels or numbers of the user."""
+
+    id: str
+    reward_weights: Mapping[str, float] | None = None
+    sources: tuple[Source, ...] = ()
+    """One is a user; two are a mixture of two users' embeddings, weights summing to 1."""
+
+    def weighing(self) -> UserContext:
+        """The context as a user of reward weights alone."""
+        return UserContext(id=self.id, reward_weights=self.reward_weights)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Item:
@@ -29,22 +61,31 @@ class Item:
 
     generator: str
     caption: Caption
-    user: UserContext | None
+    context: Context | None
+    """None is nobody."""
     sample: int
     seed: int
+    benchmark: Drawn = "rewards"
+    arm: Arm | None = None
+    owner: str | None = None
+    """The user who asked for the caption, where one did."""
+
+    @property
+    def user(self) -> str | None:
+        """The context's id, as records name it."""
+        return self.context.id if self.context else None
 
     @property
     def id(self) -> str:
-        """Unique in a run: generator/user/caption/sample."""
-        user = self.user.id if self.user else "-"
-        return f"{self.generator}/{user}/{self.caption.id}/{self.sample}"
+        """Unique in a run: generator/context/caption/sample."""
+        return f"{self.generator}/{self.user or '-'}/{self.caption.id}/{self.sample}"
 
-    def request(self, sampling: SamplingSpec) -> GenerationRequest:
-        """The item as a generator is asked for it."""
+    def request(self, sampling: SamplingSpec, user: UserContext | None) -> GenerationRequest:
+        """The item as a generator is asked for it, the context made ready."""
         return GenerationRequest(
             id=self.id,
             caption=self.caption.text,
-            user=self.user,
+            user=user,
             seed=self.seed,
             width=sampling.width,
             height=sampling.height,
@@ -59,21 +100,21 @@ def plan_rewards(
         Item(
             generator=generator,
             caption=caption,
-            user=user,
+            context=context,
             sample=sample,
             seed=noise_seed(suite.version, caption.id, sample),
         )
-        for user in (reward_users(suite) if "reward_weights" in info.conditions_on else [None])
+        for context in (reward_users(suite) if "reward_weights" in info.conditions_on else [None])
         for caption in captions
         for sample in range(samples)
     ]
 
 
-def reward_users(suite: Suite) -> list[UserContext]:
+def reward_users(suite: Suite) -> list[Context]:
     """One user for each reward that is no gold reward; all weight lies on that reward."""
     rewards = [spec.name for spec in suite.rewards() if not spec.gold]
     return [
-        UserContext(
+        Context(
             id=user_id(reward),
             reward_weights={name: float(name == reward) for name in rewards},
         )

@@ -1,7 +1,7 @@
-"""A row: one generator's results on the items of a run, drawn in it or recorded before.
+"""A row: one generator's results in one benchmark, drawn in this run or recorded before.
 
-Elsewhere: where results come from (`runs.results`, `leaderboard.recorded`), what is made of them
-(`rewards`, `gains`, `fidelity`).
+Elsewhere: where results come from (`runs.results`, `leaderboard.recorded`), how rows are made of
+them (`run_rows`), what is made of rows (`rewards`, `gains`, `fidelity`, `personal`).
 """
 
 from __future__ import annotations
@@ -64,11 +64,16 @@ def paired(
 
 
 def count_ok(results: Iterable[Result], rewards: Iterable[str], classified: bool) -> int:
-    """How many results were drawn and measured by every scorer."""
+    """How many results were drawn and measured by every scorer of their benchmark."""
     wanted = set(rewards)
     drawn = [result for result in results if result.image is not None]
     return sum(
-        wanted <= result.scores.keys() and (result.facts is not None or not classified)
+        (
+            result.attributes is not None
+            if result.benchmark == "personal"
+            else wanted <= result.scores.keys()
+        )
+        and (result.facts is not None or not classified)
         for result in drawn
     )
 

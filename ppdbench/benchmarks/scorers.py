@@ -1,40 +1,54 @@
 """A run's scorers: loaded only when something is left to measure, known by identity before.
 
 An identity is the hash of a scorer's checkpoint and preprocessing. scorers.json keeps it with a
-stamp of what it was read from, so a finished run is recognised without loading any scorer.
+stamp of what it was read from, so a finished run is recognised without loading any scorer. Rewards
+score the images of benchmark `rewards`; those of `personal` are measured by the suite's truth; the
+caption classifier sees both.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__, plugins
-from ppdbench.protocols import CaptionClassifier, Reward, RewardSpec, Suite
+from ppdbench.benchmarks.plan import Drawn
+from ppdbench.protocols import CaptionClassifier, Reward, RewardSpec, Suite, Truth
 from ppdbench.rewards.folder import files_of
 from ppdbench.rewards.identity import scorer_identity
 from ppdbench.rewards.load import load_reward
 from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.runs.results import (
     FIDELITY,
+    TRUTH,
     identities_of,
     read_scorers,
     reward_key,
     write_scorers,
 )
 
+Scorer = Reward | CaptionClassifier | Truth
+
 
 class Scorers:
-    """The rewards and the caption classifier of a suite, for one run directory."""
+    """What measures the images of a run: of a suite's scorers those that its benchmarks need."""
 
-    def __init__(self, suite: Suite, device: str, folder: Path) -> None:
-        self.specs = {reward_key(spec.name): spec for spec in suite.rewards()}
-        self.loaded: dict[str, Reward | CaptionClassifier] = {}
+    def __init__(
+        self, suite: Suite, device: str, folder: Path, benchmarks: Collection[Drawn]
+    ) -> None:
+        self.loaded: dict[str, Scorer] = {}
         self._suite = suite
         self._device = device
         self._folder = folder
-        self._stamps = {key: self._stamp(spec) for key, spec in self.specs.items()}
-        self._stamps[FIDELITY] = fingerprint({"ppdbench": __version__, "suite": suite.digest})
+        specs = suite.rewards() if "rewards" in benchmarks else []
+        self._specs = {reward_key(spec.name): spec for spec in specs}
+        self._truth = suite.people.truth if suite.people and "personal" in benchmarks else None
+        self._stamps = {key: self._stamp(spec) for key, spec in self._specs.items()}
+        about = {"ppdbench": __version__, "suite": suite.digest}
+        if self._truth:
+            self._stamps[TRUTH] = fingerprint({**about, "truth": self._truth.identity})
+        self._stamps[FIDELITY] = fingerprint(about)
         self._entries = {
             key: entry
             for key, entry in read_scorers(folder).items()
@@ -50,6 +64,11 @@ class Scorers:
     def unknown(self) -> list[str]:
         """Keys whose identity is not known without loading them."""
         return [key for key in self._stamps if key not in self._entries]
+
+    def keys(self, benchmark: Drawn) -> set[str]:
+        """Scorer keys that an image of a benchmark is measured by."""
+        own = self._specs.keys() if benchmark == "rewards" else {TRUTH}
+        return {*own, FIDELITY} & self._stamps.keys()
 
     def load(self, key: str) -> None:
         """Load a scorer and note its identity in scorers.json.
@@ -67,8 +86,12 @@ class Scorers:
                 self.loaded[key] = classifier
             sha256 = classifier.sha256 if classifier else None
             entry = {"identity": sha256 and fingerprint({"sha256": sha256}), "sha256": sha256}
+        elif key == TRUTH:
+            assert self._truth is not None  # noqa: S101 - else it has no stamp
+            self.loaded[key] = self._truth
+            entry = {"identity": self._truth.identity, "attributes": list(self._truth.attributes)}
         else:
-            spec = self.specs[key]
+            spec = self._specs[key]
             reward = load_reward(spec, self._device)
             self.loaded[key] = reward
             entry = {

@@ -1,36 +1,42 @@
 """summary.json: the run's figures with everything a reader needs to judge them.
 
 It is computed from records alone, and computed again only when one of its inputs changed; which,
-its field `inputs` tells. Elsewhere: the figures (`rewards`), the records (`runs.results`).
+its field `inputs` tells. Elsewhere: the figures (`rewards`, `personal`), the rows they compare
+(`run_rows`), the records (`runs.results`).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__
-from ppdbench.benchmarks.plan import Item
+from ppdbench.benchmarks.job import Job
+from ppdbench.benchmarks.plan import Drawn
 from ppdbench.benchmarks.rows import Row, count_ok
-from ppdbench.leaderboard.recorded import Baseline, RecordedEntry, recorded
-from ppdbench.protocols import Events, Generator, Suite
+from ppdbench.benchmarks.run_rows import about, fresh_row, recorded_row
+from ppdbench.benchmarks.users_records import FILE as USERS_FILE
+from ppdbench.leaderboard.recorded import Baseline, Crowd, RecordedEntry, recorded
+from ppdbench.protocols import Events
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.fingerprint import fingerprint
+from ppdbench.runs.profiles import read_profiles
 from ppdbench.runs.results import (
     FIDELITY,
     Result,
     identities_of,
     read_results,
     read_scorers,
+    rewards_of,
 )
 
 SCHEMA_VERSION = 1
-SUMMARY_VERSION = 3
+SUMMARY_VERSION = 4
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
 REWARD_FIELDS = (
@@ -45,22 +51,23 @@ REWARD_FIELDS = (
 
 
 def write_summary(
-    run: RunDirectory,
-    suite: Suite,
-    generators: Mapping[str, Generator],
-    items: Sequence[Item],
-    model: str,
-    fail_on_error: float,
-    events: Events,
+    run: RunDirectory, job: Job, fail_on_error: float, events: Events
 ) -> dict[str, Any]:
     """Write summary.json unless it stands for these very inputs; returns its content.
 
     Raises:
         PpdbenchError: a file of the run is damaged or cannot be written.
     """
-    scorers = read_scorers(run.path)
-    base = Baseline(name=suite.baseline, revision=generators[suite.baseline].info.revision)
-    entries = recorded(suite.name, suite.digest, base, identities_of(scorers), note=events.note)
+    suite, scorers = job.suite, read_scorers(run.path)
+    base = Baseline(name=suite.baseline, revision=job.generators[suite.baseline].info.revision)
+    entries = recorded(
+        suite.name,
+        suite.digest,
+        base,
+        identities_of(scorers),
+        crowd=_crowd(job),
+        note=events.note,
+    )
     inputs = fingerprint(
         {
             "ppdbench": __version__,
@@ -73,6 +80,8 @@ def write_summary(
             "upper_bounds": dict(suite.upper_bounds),
             "fail_on_error": fail_on_error,
             "notes": list(suite.notes),
+            "profiles": read_profiles(run.path),
+            "users": _sha256(run.path / USERS_FILE),
         }
     )
     earlier = _earlier(run.summary)
@@ -80,63 +89,58 @@ def write_summary(
         return earlier
     events.stage("summarise", 1)
     with run.status.timed("summarise"):
-        summary = _summary(
-            read_results(run.path), scorers, entries, suite, generators, items, model, fail_on_error
-        )
+        summary = _summary(run, job, read_results(run.path), scorers, entries, fail_on_error)
     summary |= {"seconds": {stage: round(s, 3) for stage, s in run.status.seconds.items()}}
     write_json(run.summary, {**summary, "inputs": inputs})
     events.advance(1)
     return summary
 
 
+def _crowd(job: Job) -> Crowd | None:
+    """The people that this run draws for."""
+    people = job.suite.people
+    if job.assignment is None or people is None or people.truth is None:
+        return None
+    return Crowd(digest=people.digest, truth=people.truth.identity)
+
+
 def _summary(
+    run: RunDirectory,
+    job: Job,
     results: Mapping[str, Result],
     scorers: Mapping[str, Mapping[str, Any]],
     entries: Mapping[str, RecordedEntry],
-    suite: Suite,
-    generators: Mapping[str, Generator],
-    items: Sequence[Item],
-    model: str,
     fail_on_error: float,
 ) -> dict[str, Any]:
-    # Late, for scipy is behind them.
-    from ppdbench.benchmarks.rewards import Comparison, summarise
-    from ppdbench.benchmarks.training_seeds import training_seeds
-
-    rewards = {entry["name"]: entry for key, entry in scorers.items() if key != FIDELITY}
+    suite, rewards = job.suite, rewards_of(scorers)
     classified = FIDELITY in identities_of(scorers)
-    keys = {(item.caption.id, item.sample) for item in items}
-    opponents = list(
-        dict.fromkeys(n for n in (suite.baseline, *suite.opponents, *generators) if n != model)
-    )
-    rows = {}
-    for name, generator in generators.items():
-        own = [item for item in items if item.generator == name]
-        rows[name] = _fresh(name, generator, own, results, rewards, classified)
-    for name in dict.fromkeys([*opponents, *suite.upper_bounds.values()]):
-        if name not in rows and name in entries:
-            rows[name] = _recorded(entries[name], keys, rewards, classified)
-    others = [
-        _recorded(entry, keys, rewards, classified)
-        for name, entry in entries.items()
-        if name not in rows
-    ]
-    fresh = [row for row in rows.values() if row.source == "fresh"]
-    n_ok, n_expected = sum(row.n_ok for row in fresh), len(items)
     failures = [
         {"item": item.id, "error": error}
-        for item in items
+        for item in job.items
         if (error := _failure(results.get(item.id), rewards, classified))
     ]
+    n_expected = len(job.items)
     withheld = None
     if len(failures) > fail_on_error * n_expected:
         withheld = f"{len(failures)} of {n_expected} items failed, {fail_on_error:.1%} are allowed"
+    rows = {
+        benchmark: _rows(job, benchmark, results, entries, rewards, classified)
+        for benchmark in job.drawn
+    }
+    n_ok = sum(row.n_ok for own in rows.values() for row in own.values() if row.source == "fresh")
+    benchmarks: dict[str, Any] = {}
+    if "rewards" in rows:
+        benchmarks |= _rewards(job, rows["rewards"], entries, rewards, classified, withheld)
+    if "users" in job.benchmarks:
+        benchmarks |= _users(run, job, fail_on_error)
+    if "personal" in rows:
+        benchmarks |= _personal(run, job, rows["personal"], withheld)
     return {
         "schema_version": SCHEMA_VERSION,
         "suite": suite.name,
         "suite_version": suite.version,
         "suite_digest": suite.digest,
-        "model": model,
+        "model": job.model,
         "baseline": suite.baseline,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "ppdbench": __version__,
@@ -145,89 +149,154 @@ def _summary(
         "complete": n_ok == n_expected,
         "withheld": withheld,
         "notes": list(suite.notes),
-        "generators": {row.name: _about(row) for row in rows.values()},
+        "generators": {
+            name: about([own[name] for own in rows.values() if name in own]) | _unserved(job, name)
+            for name in dict.fromkeys(name for own in rows.values() for name in own)
+        },
         "rewards": {
             name: {field: entry.get(field) for field in REWARD_FIELDS}
             for name, entry in rewards.items()
         },
-        "benchmarks": summarise(
-            Comparison(
-                rows=rows,
-                model=model,
-                baseline=suite.baseline,
-                opponents=opponents,
-                upper_bounds=suite.upper_bounds,
-                rewards=rewards,
-                categories={item.caption.id: item.caption.category for item in items},
-                n_expected=len(keys),
-                withheld=withheld,
-            )
-        )
-        | {
-            "training_seeds": training_seeds(
-                list(rows.values()),
-                others,
-                rows[suite.baseline],
-                [name for name, reward in rewards.items() if not reward["gold"]],
-                withheld=withheld is not None,
-            )
-        },
+        "benchmarks": benchmarks,
         "failures": failures,
     }
 
 
-def _fresh(
-    name: str,
-    generator: Generator,
-    items: Sequence[Item],
+def _rows(
+    job: Job,
+    benchmark: Drawn,
     results: Mapping[str, Result],
+    entries: Mapping[str, RecordedEntry],
     rewards: Mapping[str, Any],
     classified: bool,
-) -> Row:
-    found = tuple(results[item.id] for item in items if item.id in results)
-    info = generator.info
-    return Row(
-        name=name,
-        version=info.version,
-        revision=info.revision,
-        licence=info.licence,
-        settings=json.loads(json.dumps(dict(info.settings))),  # as recorded ones are read
-        source="fresh",
-        results=found,
-        n_ok=count_ok(found, rewards, classified),
-        n_expected=len(items),
-    )
+) -> dict[str, Row]:
+    """The rows of one benchmark: those drawn here, then the recorded ones it asks for."""
+    items = [item for item in job.items if item.benchmark == benchmark]
+    keys = {(item.caption.id, item.sample) for item in items}
+    rows = {}
+    for name, generator in job.generators.items():
+        own = [item for item in items if item.generator == name]
+        if own or name in (job.model, job.suite.baseline):
+            rows[name] = fresh_row(name, generator, own, results, rewards, classified)
+    wanted = [*job.suite.opponents]
+    if benchmark == "rewards":
+        wanted += job.suite.upper_bounds.values()
+    for name in dict.fromkeys(wanted):
+        entry = entries.get(name)
+        if name in job.generators or entry is None:
+            continue
+        if entry.personal if benchmark == "personal" else entry.results:
+            rows[name] = recorded_row(entry, benchmark, keys, rewards, classified)
+    return rows
 
 
-def _recorded(
-    entry: RecordedEntry, keys: set[tuple[str, int]], rewards: Mapping[str, Any], classified: bool
-) -> Row:
-    """An entry's results on the items of this run."""
-    found = tuple(r for r in entry.results if (r.caption_id, r.sample) in keys)
-    return Row(
-        name=entry.name,
-        version=entry.version,
-        revision=entry.revision,
-        licence=entry.licence,
-        settings=entry.settings,
-        source="recorded",
-        results=found,
-        n_ok=count_ok(found, rewards, classified),
-        n_expected=len(keys) * len({r.user for r in entry.results}),
-    )
+def _opponents(job: Job) -> list[str]:
+    """Whom win rates are over, in the order of the tables."""
+    named = (job.suite.baseline, *job.suite.opponents, *job.generators)
+    return [name for name in dict.fromkeys(named) if name != job.model]
 
 
-def _about(row: Row) -> dict[str, Any]:
-    """Who a row is and how much of it there is."""
-    return {
-        "version": row.version,
-        "revision": row.revision,
-        "licence": row.licence,
-        "settings": dict(row.settings),
-        "source": row.source,
-        "n_ok": row.n_ok,
-        "n_expected": row.n_expected,
+def _rewards(
+    job: Job,
+    rows: Mapping[str, Row],
+    entries: Mapping[str, RecordedEntry],
+    rewards: Mapping[str, Mapping[str, Any]],
+    classified: bool,
+    withheld: str | None,
+) -> dict[str, Any]:
+    """The figures of benchmark `rewards`."""
+    # Late, for scipy is behind them.
+    from ppdbench.benchmarks.rewards import Comparison, summarise
+    from ppdbench.benchmarks.training_seeds import training_seeds
+
+    items = [item for item in job.items if item.benchmark == "rewards"]
+    keys = {(item.caption.id, item.sample) for item in items}
+    others = [
+        recorded_row(entry, "rewards", keys, rewards, classified)
+        for name, entry in entries.items()
+        if name not in rows and entry.results
+    ]
+    return summarise(
+        Comparison(
+            rows=rows,
+            model=job.model,
+            baseline=job.suite.baseline,
+            opponents=_opponents(job),
+            upper_bounds=job.suite.upper_bounds,
+            rewards=rewards,
+            categories={item.caption.id: item.caption.category for item in items},
+            n_expected=len(keys),
+            withheld=withheld,
+        )
+    ) | {
+        "training_seeds": training_seeds(
+            list(rows.values()),
+            others,
+            rows[job.suite.baseline],
+            [name for name, reward in rewards.items() if not reward["gold"]],
+            withheld=withheld is not None,
+        )
     }
+
+
+def _users(run: RunDirectory, job: Job, fail_on_error: float) -> dict[str, Any]:
+    """The figures of benchmark `users`, withheld where too many groups have no embedding."""
+    from ppdbench.benchmarks.users_figures import Ceilings, summarise_users
+
+    truth = job.suite.people.truth if job.suite.people else None
+    ceilings: Ceilings | None = None
+    if truth is not None and job.limit is None:  # they are about all users
+        ceilings = {"topics": truth.identification_ceilings(topics=True)}
+        if job.full:
+            ceilings["common"] = truth.identification_ceilings(topics=False)
+    found = summarise_users(run.path, ceilings=ceilings)
+    lost = {
+        name: (figures["n_missing"], figures["n_missing"] + figures["n_test"])
+        for name, figures in found.items()
+    }
+    for name, (missing, groups) in lost.items():
+        if missing > fail_on_error * groups:
+            withheld = (
+                f"{missing} of {groups} groups have no embedding by {name}, "
+                f"{fail_on_error:.1%} are allowed"
+            )
+            found[name] = summarise_users(run.path, ceilings=ceilings, withheld=withheld)[name]
+    return {"users": found} if found else {}
+
+
+def _personal(
+    run: RunDirectory, job: Job, rows: Mapping[str, Row], withheld: str | None
+) -> dict[str, Any]:
+    """The figures of benchmark `personal`."""
+    from ppdbench.benchmarks.personal import PersonalComparison, summarise_personal
+    from ppdbench.benchmarks.shown_users import shown_users
+
+    people = job.suite.people
+    assert job.assignment and people and people.truth  # noqa: S101 - else it is not made
+    encoder = job.generators[job.model].info.encoder or ""
+    return summarise_personal(
+        PersonalComparison(
+            assignment=job.assignment,
+            truth=people.truth,
+            rows=rows,
+            model=job.model,
+            baseline=job.suite.baseline,
+            opponents=_opponents(job),
+            unserved=job.unserved,
+            withheld=withheld,
+        )
+    ) | shown_users(
+        job.assignment,
+        people.truth,
+        read_profiles(run.path).get(encoder, {}),
+        job.unserved.get(job.model, ()),
+    )
+
+
+def _unserved(job: Job, name: str) -> dict[str, Any]:
+    """Users whom a generator cannot serve, by split, where there are any."""
+    strangers = job.unserved.get(name)
+    return {"unserved": dict(strangers)} if strangers else {}
 
 
 def _failure(result: Result | None, rewards: Mapping[str, Any], classified: bool) -> str | None:

@@ -32,12 +32,32 @@ def run(
             metavar="FILE", help="The captions of a suite that takes them: PartiPrompts.tsv."
         ),
     ] = None,
+    pairs: options.Pairs = None,
+    vlm: options.Vlm = None,
     benchmark: Annotated[
-        str, typer.Option(metavar="NAME", help="Which measurement to make.")
-    ] = "rewards",
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="Which measurement to make: rewards, users, personal. Given again: several. "
+            "Default: all that suite and model support.",
+        ),
+    ] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full",
+            help="The record's setting: every caption of each user, all groups of users, the "
+            "shots curve, walks between users, every encoder and control.",
+        ),
+    ] = False,
     runs: options.Runs = Path("runs"),
     limit: Annotated[
-        int | None, typer.Option(min=1, metavar="N", help="Only the suite's first N captions.")
+        int | None,
+        typer.Option(
+            min=1,
+            metavar="N",
+            help="Only the suite's first N captions, and the first N users of each split.",
+        ),
     ] = None,
     samples: Annotated[
         int, typer.Option(min=1, metavar="N", help="Images for each caption and user.")
@@ -76,7 +96,10 @@ def run(
                 model,
                 suite=suite,
                 captions=captions,
-                benchmark=benchmark,
+                pairs=pairs,
+                vlm=vlm,
+                benchmarks=benchmark or [],
+                full=full,
                 runs=runs,
                 limit=limit,
                 samples=samples,

@@ -15,6 +15,18 @@ Device = Annotated[
         metavar="DEVICE", help="cpu, cuda, cuda:1, mps; auto: cuda where there is one, else cpu."
     ),
 ]
+Pairs = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="PATH", help="Preference pairs of a suite that takes them: Parquet, or a folder."
+    ),
+]
+Vlm = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="LLaVA-OneVision of a suite that takes it: a folder or hub name."
+    ),
+]
 AsJson = Annotated[
     bool,
     typer.Option(

@@ -64,11 +64,17 @@ def write_report_if_older(folder: Path, console: Console) -> None:
 
 
 def show_run(folder: Path, console: Console) -> None:
-    """Print the table and the places of a run's files, and with `--json` its summary."""
+    """Print the tables and the places of a run's files, and with `--json` its summary."""
+    from ppdbench.reports.people_table import people_tables
     from ppdbench.reports.tables import eval_table
 
     text = read_summary(folder)
     console.place("summary", folder / "summary.json")
     console.place("report", folder / "report.html")
-    console.show(eval_table(json.loads(text)))
+    summary = json.loads(text)
+    people = people_tables(summary)
+    if not people or summary["benchmarks"].get("rewards"):
+        console.show(eval_table(summary))
+    for table in people:
+        console.show(table)
     console.json(text)

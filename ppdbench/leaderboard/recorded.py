@@ -3,8 +3,9 @@
 An entry is a folder `leaderboards/<suite>/<name>/` with entry.json (who, on which suite, by which
 scorers, beside which baseline) and scores.jsonl (one line an item). It counts only where suite,
 scorers, baseline and noise are the ones of the run that reads it; else it is left out, and a note
-says why. Elsewhere: what the numbers of a run are (`runs.results`), how entries are compared
-(`benchmarks.rewards`).
+says why. Its pictures for people count where people and truth are the run's too; of them those are
+recorded that win rates rest on. Elsewhere: what the numbers of a run are (`runs.results`), how
+entries are compared (`benchmarks.rewards`, `benchmarks.personal`).
 """
 
 from __future__ import annotations
@@ -21,13 +22,23 @@ from typing import TYPE_CHECKING, Any
 from ppdbench.errors import PpdbenchError, unknown_name
 from ppdbench.runs.atomic import write_atomic, write_json
 from ppdbench.runs.directory import read_spec
-from ppdbench.runs.results import Result, identities_of, read_results, read_scorers
+from ppdbench.runs.results import (
+    FIDELITY,
+    TRUTH,
+    Result,
+    identities_of,
+    read_results,
+    read_scorers,
+)
 from ppdbench.runs.seeds import noise_seed
 
 if TYPE_CHECKING:
     from importlib.resources.abc import Traversable
 
 SCHEMA_VERSION = 1
+PERSONAL = "personal"
+RECORDED_ARMS = frozenset({"own", "shuffled", "nobody"})
+"""What of benchmark `personal` is recorded: matrix, curve and walks are a run's own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,6 +47,16 @@ class Baseline:
 
     name: str
     revision: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crowd:
+    """A suite's people and what they like, by which pictures for them can be compared."""
+
+    digest: str
+    """`People.digest`."""
+    truth: str
+    """`Truth.identity`."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,6 +73,9 @@ class RecordedEntry:
     scorers: Mapping[str, str]
     """Scorer key -> identity."""
     results: tuple[Result, ...]
+    """Of benchmark `rewards`."""
+    personal: tuple[Result, ...] = ()
+    """Of benchmark `personal`."""
     sha256: str
     """Over both files of the entry."""
 
@@ -62,6 +86,7 @@ def recorded(
     baseline: Baseline,
     scorers: Mapping[str, str] | None = None,
     *,
+    crowd: Crowd | None = None,
     note: Callable[[str], None] = lambda _: None,
     root: Traversable | None = None,
 ) -> dict[str, RecordedEntry]:
@@ -73,7 +98,10 @@ def recorded(
         baseline: the run's own; entries recorded beside another are left out. The reference models
             are adapters of it: trained anew, it leaves no recorded row what it was.
         scorers: scorer key -> identity in the run; an entry that lacks one of them, or has
-            another, is left out. None asks for no scorer in particular.
+            another, is left out. None asks for no scorer in particular. By which rewards an entry
+            was scored matters only where it has items of benchmark `rewards`.
+        crowd: the run's people; where it has none, or an entry's are others, the entry's pictures
+            for people are left out.
         note: told of each entry that is left out, and why.
         root: where the suites' folders lie; the installed package `leaderboards` by default.
     """
@@ -85,7 +113,7 @@ def recorded(
         if not place.joinpath("entry.json").is_file():
             continue
         try:
-            entry = _read(place, suite_digest, baseline, scorers or {})
+            entry = _read(place, suite_digest, baseline, scorers or {}, crowd, note)
         except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
             reason = str(error) if isinstance(error, _LeftOut) else f"it is damaged: {error!r}"
             note(f"recorded {place.name} is left out: {reason}")
@@ -99,7 +127,8 @@ def record_entry(run_dir: Path, generator_name: str, out_dir: Path) -> Path:
 
     Raises:
         UsageError: the run did not compute that generator.
-        PpdbenchError: the run is not finished, not complete, or covers a part of the captions.
+        PpdbenchError: the run is not finished, not complete, covers a part of the captions, or
+            drew nothing.
     """
     spec = read_spec(run_dir)
     if generator_name not in spec["generators"]:
@@ -116,7 +145,17 @@ def record_entry(run_dir: Path, generator_name: str, out_dir: Path) -> Path:
             f"{run_dir} does not cover all items of the suite",
             fix="record a run without --limit and without failed items",
         )
-    results = [r for r in read_results(run_dir).values() if r.generator == generator_name]
+    results = [
+        r
+        for r in read_results(run_dir).values()
+        if r.generator == generator_name and r.arm in (None, *RECORDED_ARMS)
+    ]
+    if not results:
+        raise PpdbenchError(
+            f"{generator_name} drew nothing in {run_dir}",
+            fix="record a run of benchmark rewards or personal",
+        )
+    people = {"people": spec["people"]} if any(r.benchmark == PERSONAL for r in results) else {}
     row = summary["generators"][generator_name]
     out = out_dir / generator_name
     # entry.json last: without it the folder is no entry.
@@ -135,6 +174,7 @@ def record_entry(run_dir: Path, generator_name: str, out_dir: Path) -> Path:
                 "revision": spec["generators"][spec["baseline"]]["revision"],
             },
             "scorers": identities_of(read_scorers(run_dir)),
+            **people,
             "n": len(results),
             "recorded": datetime.now(UTC).date().isoformat(),
         },
@@ -152,7 +192,12 @@ class _LeftOut(ValueError):
 
 
 def _read(
-    place: Traversable, suite_digest: str, baseline: Baseline, scorers: Mapping[str, str]
+    place: Traversable,
+    suite_digest: str,
+    baseline: Baseline,
+    scorers: Mapping[str, str],
+    crowd: Crowd | None,
+    note: Callable[[str], None],
 ) -> RecordedEntry:
     about, scores = (place.joinpath(n).read_bytes() for n in ("entry.json", "scores.jsonl"))
     entry = json.loads(about)
@@ -168,26 +213,50 @@ def _read(
             f"it was recorded beside another baseline, {beside.name} of revision "
             f"{beside.revision[:12]}; here it is {baseline.name} of {baseline.revision[:12]}"
         )
-    others = [key for key, sha in scorers.items() if entry["scorers"].get(key) != sha]
-    if others:
-        raise _LeftOut(f"it was scored by another {', '.join(others)}")
     results = tuple(_result(entry["name"], json.loads(line)) for line in scores.splitlines())
     if len(results) != entry["n"]:
         raise ValueError(f"{len(results)} of {entry['n']} items")
+    personal = tuple(r for r in results if r.benchmark == PERSONAL)
+    rewards = tuple(r for r in results if r.benchmark != PERSONAL)
+    others = [
+        key
+        for key, sha in scorers.items()
+        if entry["scorers"].get(key) != sha and (rewards or key == FIDELITY) and key != TRUTH
+    ]
+    if others:
+        raise _LeftOut(f"it was scored by another {', '.join(others)}")
     if any(r.seed != noise_seed(entry["suite_version"], r.caption_id, r.sample) for r in results):
         raise _LeftOut("its images started from other noise")
+    why = _strangers(entry, crowd) if personal and crowd else None
+    if why:
+        note(f"recorded {place.name}: its pictures for people are left out: {why}")
     return RecordedEntry(
         name=entry["name"],
         **entry["generator"],
         recorded=entry["recorded"],
         scorers=entry["scorers"],
-        results=results,
+        results=rewards,
+        personal=personal if crowd and not why else (),
         sha256=hashlib.sha256(about + scores).hexdigest(),
     )
 
 
+def _strangers(entry: Mapping[str, Any], crowd: Crowd) -> str | None:
+    """Why an entry's people are not the run's; None where they are."""
+    if entry["people"] != crowd.digest:
+        return "they are for other people"
+    if entry["scorers"].get(TRUTH) != crowd.truth:
+        return "they were measured in another way"
+    return None
+
+
 def _line(result: Result) -> dict[str, Any]:
+    people = {}
+    if result.benchmark == PERSONAL:
+        attributes = result.attributes and list(result.attributes)
+        people = {"benchmark": PERSONAL, "arm": result.arm, "attributes": attributes}
     return {
+        **people,
         "caption_id": result.caption_id,
         "user": result.user,
         "sample": result.sample,
@@ -209,4 +278,7 @@ def _result(generator: str, line: Mapping[str, Any]) -> Result:
         image=line["image"],
         scores=line["scores"],
         facts=line["facts"],
+        attributes=tuple(line["attributes"]) if line.get("attributes") else None,
+        benchmark=line.get("benchmark", "rewards"),
+        arm=line.get("arm"),
     )

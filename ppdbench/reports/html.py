@@ -20,7 +20,10 @@ from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Caption, PaperRow
 from ppdbench.reports import details, page
 from ppdbench.reports.gallery import gallery
-from ppdbench.reports.headline import headline, reward_names, reward_title
+from ppdbench.reports.headline import Headline, headline, reward_names, reward_title
+from ppdbench.reports.identified import identified
+from ppdbench.reports.people import people, people_headline
+from ppdbench.reports.people_gallery import people_gallery
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.captions import read_captions
 
@@ -82,7 +85,7 @@ def render(
         script=Markup(script),  # noqa: S704
         script_hash=f"sha256-{digest}",
         summary=summary,
-        headline=headline(summary),
+        headline=_headline(summary),
         tiles=page.tiles(summary),
         means=page.means(summary),
         comparisons=page.comparisons(summary),
@@ -99,6 +102,9 @@ def render(
         paper=details.paper(paper, summary),
         times=details.times(summary),
         gallery=gallery(run_dir, summary, captions),
+        identified=identified(summary),
+        people=people(summary),
+        people_gallery=people_gallery(run_dir, summary, captions),
         missing=missing,
         captions_known=bool(captions),
         generators=details.generators(summary),
@@ -109,6 +115,13 @@ def render(
         failures=(summary.get("failures") or [])[:FAILURES_SHOWN],
         n_failures=len(summary.get("failures") or []),
     )
+
+
+def _headline(summary: Mapping[str, Any]) -> Headline:
+    """The sentence over the page: about rewards, or about people where only they were drawn for."""
+    if not summary["benchmarks"].get("rewards") and (found := people_headline(summary)):
+        return found
+    return headline(summary)
 
 
 def read_summary(path: Path) -> dict[str, Any]:

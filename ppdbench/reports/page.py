@@ -229,14 +229,19 @@ def training_seeds(summary: Summary) -> list[dict[str, Any]]:
     ]
 
 
-def fidelity(summary: Summary) -> dict[str, Any] | None:
-    """How often images show what their caption says, and the model's difference to the base."""
-    found = _benchmark(summary, "caption_fidelity")
+def fidelity(summary: Summary, key: str = "caption_fidelity") -> dict[str, Any] | None:
+    """How often images show what their caption says, and the model's difference to the base.
+
+    Args:
+        summary: the run's.
+        key: the benchmark's figures; its differences are under the same key and "_difference".
+    """
+    found = _benchmark(summary, key)
     if not found:
         return None
     facts = list(dict.fromkeys(f for cells in found.values() for f in cells if f != "all"))
     facts += ["all"] * any("all" in cells for cells in found.values())
-    differences = _benchmark(summary, "caption_fidelity_difference")
+    differences = _benchmark(summary, f"{key}_difference")
     return {
         "facts": facts,
         "rows": [

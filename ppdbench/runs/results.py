@@ -19,6 +19,8 @@ from ppdbench.runs.records import read_records
 
 FIDELITY = "fidelity"
 """The scorer key of the caption classifier."""
+TRUTH = "truth"
+"""The scorer key of what measures the attributes that users' true tastes are about."""
 SCORERS_FILE = "scorers.json"
 
 
@@ -43,6 +45,12 @@ class Result:
     """Reward name -> score; a reward that failed is absent."""
     facts: Mapping[str, bool] | None
     """Fact of the caption -> drawn right; None where not measured."""
+    attributes: tuple[float, ...] | None = None
+    """What users' true tastes are about, as measured; None where not measured."""
+    benchmark: str = "rewards"
+    """Which benchmark the item was drawn for."""
+    arm: str | None = None
+    """Why that benchmark drew it, where it draws for several reasons."""
     errors: tuple[str, ...] = ()
     """What failed, one line each."""
 
@@ -71,7 +79,8 @@ def read_scorers(folder: Path) -> dict[str, dict[str, Any]]:
     """Scorer key -> its entry in scorers.json; empty where nothing was measured yet.
 
     An entry has `identity` (12 hex digits, None for a classifier the suite does not have) and, for
-    rewards, name, title, kind, gold, checkpoint_sha256 and preprocess.
+    rewards, name, title, kind, gold, checkpoint_sha256 and preprocess; for the truth, the names of
+    its attributes.
     """
     path = folder / SCORERS_FILE
     try:
@@ -94,6 +103,11 @@ def write_scorers(folder: Path, scorers: Mapping[str, Mapping[str, Any]]) -> Non
     write_json(folder / SCORERS_FILE, {"schema_version": 1, "scorers": dict(scorers)})
 
 
+def rewards_of(scorers: Mapping[str, Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
+    """Reward name -> its entry, of the rewards among the scorers."""
+    return {entry["name"]: entry for key, entry in scorers.items() if key not in (FIDELITY, TRUTH)}
+
+
 def identities_of(scorers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     """Scorer key -> identity, of the scorers that there are."""
     return {key: entry["identity"] for key, entry in scorers.items() if entry["identity"]}
@@ -102,12 +116,14 @@ def identities_of(scorers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
 def _result(record: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> Result:
     errors = [f"drawing failed: {record['error']}"] if record["status"] != "ok" else []
     scores: dict[str, float] = {}
-    facts = None
+    facts, attributes = None, None
     for scorer, score in measured.items():
         if score.get("error"):
             errors.append(f"{scorer} failed: {score['error']}")
         elif scorer == FIDELITY:
             facts = score["facts"]
+        elif scorer == TRUTH:
+            attributes = tuple(score["attributes"])
         else:
             scores[scorer.removeprefix("reward:")] = score["score"]
     return Result(
@@ -120,5 +136,8 @@ def _result(record: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]
         image=record["image"],
         scores=scores,
         facts=facts,
+        attributes=attributes,
+        benchmark=record.get("benchmark", "rewards"),
+        arm=record.get("arm"),
         errors=tuple(errors),
     )

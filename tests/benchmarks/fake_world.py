@@ -84,7 +84,7 @@ class ToySuite:
         calls.append(f"classifier on {device}")
         return ToyClassifier() if classifies else None
 
-    people = None
+    people: Any = None
     vlm = ""
 
     def pairs(self, split: str) -> Path:
@@ -232,6 +232,7 @@ def entry_points(group: str) -> list[EntryPoint]:
             "without-weights": "without_weights",
         },
         "rewards": dict.fromkeys(CHANNELS, "load_reward"),
+        "encoders": {},
         "trainers": {},
     }[group]
     return [

@@ -274,7 +274,7 @@ def test_a_generator_by_module_runs_under_its_own_name(tmp_path: Path) -> None:
         ({"models": []}, UsageError),
         ({"models": ["without-weights"]}, MissingPrerequisite),
         ({"suite": "shape"}, UsageError),
-        ({"benchmark": "reward"}, UsageError),
+        ({"benchmarks": ["reward"]}, UsageError),
         ({"limit": 0}, UsageError),
         ({"fail_on_error": 1.5}, UsageError),
         ({"device": "gpu"}, UsageError),

@@ -200,7 +200,8 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None:
     line = f"eval --model ppd --model sft --limit 5 --samples 2 --device cpu --runs {tmp_path}"
-    line += " --captions some.tsv"
+    line += " --captions some.tsv --pairs some.parquet --vlm some/vlm"
+    line += " --benchmark users --benchmark personal --full"
     done = CliRunner().invoke(app, [*line.split(), "--batch-size", "8", "--fail-on-error", "0.1"])
     assert done.exit_code == 0, done.output
     models, told = rooms[0]
@@ -208,7 +209,10 @@ def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None
     assert told == {
         "suite": "shapes",
         "captions": Path("some.tsv"),
-        "benchmark": "rewards",
+        "pairs": Path("some.parquet"),
+        "vlm": "some/vlm",
+        "benchmarks": ["users", "personal"],
+        "full": True,
         "runs": tmp_path,
         "limit": 5,
         "samples": 2,

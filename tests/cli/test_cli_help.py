@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from ppdbench import __version__
 from ppdbench.cli import app
 
-COMMANDS = ["eval", "report", "train-reference", "list", "leaderboard"]
+COMMANDS = ["eval", "generate", "report", "train-reference", "list", "leaderboard"]
 HEAVY = {
     "accelerate",
     "diffusers",

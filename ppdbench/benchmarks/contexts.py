@@ -1,0 +1,180 @@
+"""From the contexts of items that are really missing to `UserContext`s, just before drawing.
+
+Each generator is given what it declares and no more: shots are decoded for those that read shots,
+users are embedded for those that hear embeddings or a profile, each encoder and set of shots once.
+A finished run has nothing to do here. Elsewhere: who is drawn for whom (`plan_personal`), whom an
+encoder cannot serve (`served`), embedding itself (`ppdbench.users.encode`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ppdbench.benchmarks.plan import Context, Item, Source
+from ppdbench.protocols import (
+    Events,
+    Generator,
+    GeneratorInfo,
+    People,
+    Shot,
+    UserCode,
+    UserContext,
+    UserEncoder,
+)
+from ppdbench.runs.profiles import add_profiles
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+ENCODED = frozenset({"embeddings", "profile"})
+"""What of a user an encoder must make."""
+Shown = tuple[str, tuple[str, ...]]
+"""A user id and pair ids: what an encoder reads."""
+
+
+class NotEmbedded(Exception):
+    """An encoder has nothing to say of a user: a failure of the items that need it."""
+
+
+class Contexts:
+    """Makes the contexts of one run's items ready."""
+
+    def __init__(
+        self,
+        generators: Mapping[str, Generator],
+        encoders: Mapping[str, UserEncoder],
+        people: People | None,
+        folder: Path,
+    ) -> None:
+        """See who draws for whom; nothing is read or embedded.
+
+        Args:
+            generators: by their names in records.
+            encoders: by name, those that the generators' `info.encoder` name.
+            people: where pairs are; None where no item has a source.
+            folder: the run's, where profiles are kept.
+        """
+        self._infos = {name: generator.info for name, generator in generators.items()}
+        self._encoders = encoders
+        self._people = people
+        self._folder = folder
+        self._codes: dict[str, dict[Shown, UserCode]] = {}
+
+    def prepare(self, items: Sequence[Item], events: Events) -> None:
+        """Embed the users of these items, and keep their profiles.
+
+        Raises:
+            MissingPrerequisite: a pair is not at hand, or an encoder's weights are not.
+            PpdbenchError: an encoder cannot work at all.
+        """
+        wanted: dict[str, dict[Shown, None]] = {}
+        profiles: dict[str, dict[str, Shown]] = {}
+        for item in items:
+            encoder = encoder_of(self._infos[item.generator], self._encoders)
+            if encoder is None or item.context is None:
+                continue
+            name = encoder.info.name
+            for source in item.context.sources:
+                shown = _shown(encoder, source)
+                wanted.setdefault(name, {})[shown] = None
+                if item.arm == "own":
+                    profiles.setdefault(name, {})[item.context.id] = shown
+        for name, users in wanted.items():
+            self._codes[name] = self._embedded(self._encoders[name], list(users), events)
+        found = {
+            name: {
+                context: code.profile
+                for context, shown in users.items()
+                if (code := self._codes[name].get(shown)) and code.profile
+            }
+            for name, users in profiles.items()
+        }
+        add_profiles(self._folder, {name: texts for name, texts in found.items() if texts})
+
+    def of(self, item: Item) -> UserContext | None:
+        """The item's context for its generator; None is nobody.
+
+        Raises:
+            NotEmbedded: the encoder has no embedding, or no words, of a user.
+            PpdbenchError: a pair is missing or damaged.
+        """
+        context, info = item.context, self._infos[item.generator]
+        if context is None:
+            return None
+        if not context.sources:
+            return context.weighing()
+        user = UserContext(
+            id=context.id,
+            shots=self._shots(context) if "shots" in info.conditions_on else (),
+        )
+        encoder = encoder_of(info, self._encoders)
+        if encoder is None:
+            return user
+        codes = [self._code(encoder, source) for source in context.sources]
+        profile = None
+        if "profile" in info.conditions_on:
+            (profile,) = {code.profile for code in codes}  # only embeddings are mixed
+            if profile is None:
+                raise NotEmbedded(f"{encoder.info.name} writes no profiles")
+        embeddings = {}
+        if "embeddings" in info.conditions_on:
+            embeddings = {encoder.info.name: mixed(context.sources, codes)}
+        return UserContext(id=user.id, shots=user.shots, embeddings=embeddings, profile=profile)
+
+    def _embedded(
+        self, encoder: UserEncoder, users: Sequence[Shown], events: Events
+    ) -> dict[Shown, UserCode]:
+        """Codes by user and pairs; one that the encoder has nothing to say of is absent."""
+        from ppdbench.users.contexts import UserContexts
+        from ppdbench.users.encode import embed
+
+        codes = embed(encoder, UserContexts(self._whose, users), events=events)
+        return {shown: code for shown, code in zip(users, codes, strict=True) if code is not None}
+
+    def _code(self, encoder: UserEncoder, source: Source) -> UserCode:
+        code = self._codes.get(encoder.info.name, {}).get(_shown(encoder, source))
+        if code is None:
+            raise NotEmbedded(
+                f"{encoder.info.name} has no embedding of user {source.user} "
+                f"by {len(source.shots)} shots"
+            )
+        return code
+
+    def _shots(self, context: Context) -> tuple[Shot, ...]:
+        from ppdbench.users.contexts import user_context
+
+        (source,) = context.sources  # only embeddings are mixed
+        return user_context(self._whose, source.user, source.shots).shots
+
+    @property
+    def _whose(self) -> People:
+        assert self._people is not None  # noqa: S101 - only people have sources
+        return self._people
+
+
+def encoder_of(info: GeneratorInfo, encoders: Mapping[str, UserEncoder]) -> UserEncoder | None:
+    """The encoder whose work a generator needs, where it needs one."""
+    if not ENCODED & info.conditions_on or info.encoder is None:
+        return None
+    return encoders.get(info.encoder)
+
+
+def mixed(sources: Sequence[Source], codes: Sequence[UserCode]) -> NDArray[np.float32]:
+    """The weighted sum of embeddings, (dim,)."""
+    import numpy as np
+
+    if len(codes) == 1:
+        return codes[0].embedding  # to the last bit, whatever its weight of 1 would do
+    total = sum(
+        source.weight * code.embedding.astype(np.float64)
+        for source, code in zip(sources, codes, strict=True)
+    )
+    return np.asarray(total, dtype=np.float32)
+
+
+def _shown(encoder: UserEncoder, source: Source) -> Shown:
+    """What the encoder reads of a source; who reads ids is shown no pairs."""
+    return source.user, source.shots if encoder.info.uses == "shots" else ()

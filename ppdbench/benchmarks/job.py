@@ -1,0 +1,179 @@
+"""A run's job: what is measured on whom, and every item to draw for it.
+
+Elsewhere: which benchmarks (`selection`), the items (`plan`, `plan_personal`, `served`), doing the
+job (`evaluate`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ppdbench.benchmarks.assignment import Assignment, assign
+from ppdbench.benchmarks.contexts import ENCODED, encoder_of
+from ppdbench.benchmarks.plan import Drawn, Item, plan_rewards
+from ppdbench.benchmarks.plan_personal import plan_personal
+from ppdbench.benchmarks.served import served
+from ppdbench.errors import PpdbenchError
+from ppdbench.protocols import Caption, Events, Generator, Suite, UserEncoder
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """What one run is to do; all of it follows from the command and the plug-ins."""
+
+    suite: Suite
+    generators: Mapping[str, Generator]
+    """By name in records; the first is measured."""
+    encoders: Mapping[str, UserEncoder]
+    benchmarks: tuple[str, ...]
+    full: bool
+    """The record's setting of the benchmarks of people."""
+    limit: int | None
+    """None where the whole suite is measured on."""
+    samples: int
+    captions: tuple[Caption, ...]
+    """Of benchmark `rewards`."""
+    assignment: Assignment | None
+    """The roles of users in benchmark `personal`."""
+    items: tuple[Item, ...]
+    unserved: Mapping[str, Mapping[str, int]]
+    """Generator -> split -> users whom it cannot serve, where there are any."""
+
+    @property
+    def model(self) -> str:
+        """The measured generator."""
+        return next(iter(self.generators))
+
+    @property
+    def drawn(self) -> tuple[Drawn, ...]:
+        """The benchmarks that images are drawn for."""
+        found: list[Drawn] = []
+        if "rewards" in self.benchmarks:
+            found.append("rewards")
+        if "personal" in self.benchmarks:
+            found.append("personal")
+        return tuple(found)
+
+    @property
+    def all_captions(self) -> list[Caption]:
+        """The captions of all benchmarks, in order."""
+        members = self.assignment.members if self.assignment else ()
+        return [*self.captions, *(caption for member in members for caption in member.captions)]
+
+    @property
+    def spec(self) -> dict[str, Any]:
+        """All that changes results, and nothing that does not: what the fingerprint covers."""
+        suite = self.suite
+        people: dict[str, Any] = {}
+        if suite.people is not None and self.benchmarks != ("rewards",):
+            people = {
+                "people": suite.people.digest,
+                "encoders": {
+                    name: {"revision": e.info.revision} for name, e in self.encoders.items()
+                },
+                **({"full": True} if self.full else {}),
+            }
+        return {
+            "suite": suite.name,
+            "suite_version": suite.version,
+            "suite_digest": suite.digest,
+            "sampling": asdict(suite.sampling),
+            "benchmark": ",".join(self.benchmarks),
+            "split": "test",
+            "limit": self.limit,
+            "samples": self.samples,
+            "model": self.model,
+            "baseline": suite.baseline,
+            "generators": {n: {"revision": g.info.revision} for n, g in self.generators.items()},
+            **people,
+        }
+
+
+def plan(
+    suite: Suite,
+    generators: Mapping[str, Generator],
+    encoders: Mapping[str, UserEncoder],
+    benchmarks: Sequence[str],
+    *,
+    full: bool,
+    limit: int | None,
+    samples: int,
+    events: Events,
+) -> Job:
+    """Lay out a job; nothing is drawn and no weights are loaded.
+
+    Args:
+        suite: what is measured on.
+        generators: by name; the first is the model.
+        encoders: by name, as `selection.select` gives them.
+        benchmarks: those to make.
+        full: the record's setting of the benchmarks of people.
+        limit: only the first captions, and the first users of each split.
+        samples: images a caption and context.
+        events: told of users who cannot be served.
+
+    Raises:
+        PpdbenchError: the suite gives two captions one id, or an encoder of ids is broken.
+    """
+    whole = True
+    captions: list[Caption] = []
+    if "rewards" in benchmarks:
+        captions = list(suite.captions("test"))
+        whole = limit is None or limit >= len(captions)
+        captions = captions[:limit]
+    if "users" in benchmarks:
+        whole = whole and limit is None  # how many there are, only a reading of all pairs tells
+    assignment = None
+    if "personal" in benchmarks and suite.people is not None:
+        assignment = assign(suite.people, full=full, limit=limit, samples=samples)
+        whole = whole and assignment.whole
+    items: list[Item] = []
+    unserved: dict[str, dict[str, int]] = {}
+    for number, (name, generator) in enumerate(generators.items()):
+        if "rewards" in benchmarks:
+            items += plan_rewards(suite, name, generator.info, captions, samples)
+        if assignment and _can_draw(generator, encoders):
+            encoder = encoder_of(generator.info, encoders)
+            drawn, strangers = served(
+                plan_personal(
+                    suite.version,
+                    name,
+                    generator.info,
+                    assignment,
+                    measured=number == 0,
+                    reads=encoder.info.uses if encoder else None,
+                ),
+                generator.info,
+                encoders,
+                assignment,
+            )
+            items += drawn
+            for split, count in strangers.items():
+                unserved.setdefault(name, {})[split] = count
+                events.note(f"{name} cannot serve {split} users: {count} are left out")
+    if len({item.id for item in items}) < len(items):
+        raise PpdbenchError(
+            f"the suite {suite.name} gives captions of users and of its test split one id",
+            fix="let it give each caption an id of its own",
+        )
+    return Job(
+        suite=suite,
+        generators=generators,
+        encoders=encoders,
+        benchmarks=tuple(benchmarks),
+        full=full and set(benchmarks) != {"rewards"},
+        limit=None if whole else limit,
+        samples=samples,
+        captions=tuple(captions),
+        assignment=assignment,
+        items=tuple(items),
+        unserved=unserved,
+    )
+
+
+def _can_draw(generator: Generator, encoders: Mapping[str, UserEncoder]) -> bool:
+    """Whether the encoder that a generator needs, if it needs one, is there."""
+    needs = bool(ENCODED & generator.info.conditions_on)
+    return not needs or encoder_of(generator.info, encoders) is not None

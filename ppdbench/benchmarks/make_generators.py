@@ -1,0 +1,57 @@
+"""From names to generators: the models that a command names, and the suite's baseline."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from ppdbench import plugins
+from ppdbench.errors import PpdbenchError, UsageError
+from ppdbench.protocols import Generator, LoadContext, Suite
+
+
+def make_generators(models: Sequence[str], suite: Suite, device: str) -> dict[str, Generator]:
+    """The models and the suite's baseline, by the names in records; no weights are loaded.
+
+    Args:
+        models: registered names, or package.module:attr.
+        suite: what they draw for.
+        device: where.
+
+    Raises:
+        UsageError: no generator has a name, or two are the same one.
+        MissingPrerequisite: weights, or a module, are not there.
+        PpdbenchError: a plug-in is broken, or describes itself by what is not JSON.
+    """
+    wanted = list(dict.fromkeys([*models, suite.baseline]))
+    found = dict(_make(name, suite, device) for name in wanted)
+    if len(found) != len(wanted):
+        raise UsageError(f"two of {', '.join(wanted)} are the same generator", fix="name each once")
+    return found
+
+
+def _make(name: str, suite: Suite, device: str) -> tuple[str, Generator]:
+    """A generator under the name it has in records: its own where it was given by module."""
+    generator = plugins.make(
+        "generators",
+        name,
+        LoadContext(suite=suite, device=device),
+        called=f"generator {name!r}",
+        fix="mend its factory",
+    )
+    if not isinstance(generator, Generator):
+        raise PpdbenchError(
+            f"{name!r} gives no generator: `info` or `generate` is missing",
+            fix="let it be a function of a LoadContext that returns a Generator",
+        )
+    info = generator.info
+    try:  # now, not after hours of drawing: all of it goes into spec.json and summary.json
+        json.dumps(
+            [info.version, info.revision, info.licence, dict(info.settings)], allow_nan=False
+        )
+    except (TypeError, ValueError) as error:
+        raise PpdbenchError(
+            f"generator {name!r} describes itself by what is not JSON: {error}",
+            fix="let its `info` hold text, numbers, lists and dicts only",
+        ) from error
+    return (info.name if ":" in name else name), generator

@@ -1,0 +1,146 @@
+"""Which benchmarks a run makes: those asked for, or all that suite and model support.
+
+What cannot be made is an error where it was asked for by name, and a note where it was not; where a
+suite has no people at all, nothing is missed and nothing is said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from ppdbench import plugins
+from ppdbench.benchmarks.contexts import ENCODED
+from ppdbench.benchmarks.plan_personal import hears_users
+from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError, unknown_name
+from ppdbench.protocols import (
+    Events,
+    Generator,
+    GeneratorInfo,
+    LoadContext,
+    Suite,
+    UserEncoder,
+)
+
+BENCHMARKS = ("rewards", "users", "personal")
+"""In the order in which they are made and reported."""
+OF_PEOPLE = BENCHMARKS[1:]
+
+
+def check_names(asked: Sequence[str]) -> None:
+    """Refuse what is no benchmark.
+
+    Raises:
+        UsageError: the nearest known names are in its fix.
+    """
+    for name in asked:
+        if name not in BENCHMARKS:
+            raise unknown_name("benchmark", name, BENCHMARKS)
+
+
+def select(
+    asked: Sequence[str],
+    suite: Suite,
+    generators: Mapping[str, Generator],
+    device: str,
+    events: Events,
+    *,
+    full: bool = False,
+) -> tuple[tuple[str, ...], dict[str, UserEncoder]]:
+    """The benchmarks of a run, and by name the user encoders of its generators.
+
+    Args:
+        asked: by name; none asks for all that suite and model support.
+        suite: what is measured on.
+        generators: by name; the first is the model.
+        device: where encoders would work.
+        events: told of what is left out.
+        full: benchmark `users` is for every encoder that there is.
+
+    Raises:
+        UsageError: suite or model do not support what was asked for.
+        MissingPrerequisite: an encoder is not at hand, and people were asked for.
+    """
+    wanted = [name for name in BENCHMARKS if name in asked or not asked]
+    people = [name for name in wanted if name in OF_PEOPLE]
+    if not people or (not asked and suite.people is None):
+        return tuple(name for name in wanted if name not in people), {}
+    encoders, missing = _encoders(suite, generators, device)
+    if asked and missing:
+        raise next(iter(missing.values()))
+    model = next(iter(generators))
+    reasons: dict[str, str] = {}
+    for name in people:
+        reason = _reason(name, suite, model, generators[model].info, by_name=bool(asked))
+        if reason is None and model in missing:
+            reason = missing[model].cause
+        if reason:
+            reasons[name] = reason
+    if asked and reasons:
+        name, reason = next(iter(reasons.items()))
+        raise UsageError(
+            f"benchmark {name} cannot be made: {reason}",
+            fix="choose another --benchmark, or name none to get all that can be made",
+        )
+    for reason in dict.fromkeys(reasons.values()):
+        names = [name for name in people if reasons.get(name) == reason]
+        events.note(f"left out: {' and '.join(names)}, for {reason}")
+    if "personal" not in reasons:
+        for name, error in missing.items():
+            events.note(f"{name} draws nothing for people: {error.cause}")
+    made = tuple(name for name in wanted if name not in reasons)
+    if full and "users" in made:
+        _add_others(encoders, suite, device, events)
+    return made, encoders if set(made) & set(OF_PEOPLE) else {}
+
+
+def _add_others(
+    encoders: dict[str, UserEncoder], suite: Suite, device: str, events: Events
+) -> None:
+    """Every other encoder that can be made; of the rest it is said why not."""
+    from ppdbench.users.load import make_encoder
+
+    for name in plugins.names("encoders"):
+        if name in encoders:
+            continue
+        try:
+            encoders[name] = make_encoder(name, LoadContext(suite=suite, device=device))
+        except PpdbenchError as error:
+            events.note(f"left out: encoder {name}, for {error.cause}")
+
+
+def _reason(
+    benchmark: str, suite: Suite, name: str, info: GeneratorInfo, *, by_name: bool
+) -> str | None:
+    """Why suite or model do not support a benchmark; None where they do."""
+    if suite.people is None:
+        return f"the suite {suite.name} has no users"
+    needs_encoder = bool(ENCODED & info.conditions_on)
+    if benchmark == "users" and not needs_encoder:
+        return f"{name} has no user encoder"
+    if benchmark == "personal" and suite.people.truth is None:
+        return f"what the users of {suite.name} like is not known"
+    # Asked for by name, who draws alike for everybody is held against people's tastes too.
+    if benchmark == "personal" and not hears_users(info) and not by_name:
+        return f"{name} does not condition on people"
+    if needs_encoder and info.encoder is None:
+        return f"{name} hears embeddings and names no encoder"
+    return None
+
+
+def _encoders(
+    suite: Suite, generators: Mapping[str, Generator], device: str
+) -> tuple[dict[str, UserEncoder], dict[str, PpdbenchError]]:
+    """Encoders by name, and why generators that need another one cannot have it."""
+    from ppdbench.users.load import make_encoder
+
+    made: dict[str, UserEncoder] = {}
+    missing: dict[str, PpdbenchError] = {}
+    for name, generator in generators.items():
+        encoder = generator.info.encoder
+        if not ENCODED & generator.info.conditions_on or encoder is None or encoder in made:
+            continue
+        try:
+            made[encoder] = make_encoder(encoder, LoadContext(suite=suite, device=device))
+        except (MissingPrerequisite, UsageError) as error:
+            missing[name] = error
+    return made, missing

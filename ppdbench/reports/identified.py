@@ -1,0 +1,142 @@
+"""Benchmark `users` as the page's section: who can be told apart by an embedding, and by what.
+
+Pure functions of summary.json; None where a run has no such figures. Elsewhere: the figures
+(`benchmarks.users_figures`), curves (`curves`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ppdbench.reports.curves import Plot, Series, plot
+from ppdbench.reports.figures import Cell, is_number, number, p_value, points, rate
+from ppdbench.reports.people import named
+
+Summary = Mapping[str, Any]
+
+TOPS = (1, 5, 16)
+CONTROLS = {
+    "captions_only": "captions only",
+    "labels_swapped": "labels swapped by chance",
+    "labels_permuted": "users permuted in training",
+}
+PARTS = {
+    "topic": "topic: what the captions tell",
+    "pictures": "pictures: what the images add",
+    "preference": "preference: what the choices add",
+}
+KINDS = {"topics": "everybody's own captions", "common": "captions common to all"}
+CEILINGS = {
+    "top16": "labels alone",
+    "both_top16": "captions and labels",
+    "captions_top16": "captions alone",
+}
+
+
+def identified(summary: Summary) -> list[dict[str, Any]]:
+    """One block an encoder and kind of captions; empty without the benchmark."""
+    found = summary["benchmarks"].get("users") or {}
+    return [
+        _block(encoder, kind, figures)
+        for encoder, own in found.items()
+        for kind, figures in (("topics", own), ("common", own.get("common_captions")))
+        if figures and (kind == "topics" or is_number(figures.get("top16")))
+    ]
+
+
+def _block(encoder: str, kind: str, figures: Cell) -> dict[str, Any]:
+    ceilings = figures.get("ceilings") or {}
+    return {
+        "encoder": encoder,
+        "kind": KINDS[kind],
+        "reason": str(figures.get("reason") or ""),
+        "n": _sample(figures),
+        "rows": [
+            _row("embeddings", figures),
+            *(
+                _row(label, figures["controls"][name])
+                for name, label in CONTROLS.items()
+                if is_number((figures.get("controls") or {}).get(name, {}).get("top16"))
+            ),
+        ],
+        "chance": [f"{number(min(100, 100 * k / figures['n_users']), 1)}%" for k in TOPS]
+        if figures.get("n_users")
+        else [],
+        "ceilings": [
+            (label, f"{number(100 * ceilings[name], 1)}%")
+            for name, label in CEILINGS.items()
+            if is_number(ceilings.get(name))
+        ],
+        "of_ceiling": rate(figures["of_ceiling"], "top16") if figures.get("of_ceiling") else None,
+        "gain": points(figures.get("gain_over_captions"), "top16"),
+        "gain_p": p_value((figures.get("gain_over_captions") or {}).get("p_value")),
+        "parts": [
+            (
+                label,
+                points(figures["parts"].get(part), "top16"),
+                rate(named(figures["parts"].get(part), "share"), "share"),
+            )
+            for part, label in PARTS.items()
+            if is_number((figures.get("parts") or {}).get(part, {}).get("top16"))
+        ],
+        "plot": _curve(figures),
+    }
+
+
+def _row(name: str, figures: Cell) -> dict[str, Any]:
+    """Accuracies of one variant; the interval belongs to top-16."""
+    return {
+        "name": name,
+        "cells": [
+            f"{number(100 * figures[f'top{k}'], 1)}%" if is_number(figures.get(f"top{k}")) else ""
+            for k in TOPS[:-1]
+        ],
+        "headline": rate(figures, f"top{TOPS[-1]}"),
+    }
+
+
+def _curve(figures: Cell) -> Plot | None:
+    """Top-K accuracy over K, of embeddings and controls, beside chance."""
+    curve = figures.get("curve")
+    if not curve:
+        return None
+    places = curve["k"]
+    series = [Series(name="embeddings", kind="seen", values=_values(curve))]
+    controls = figures.get("controls") or {}
+    series += [
+        Series(
+            name=label,
+            kind=f"control c{number}",
+            # One band is enough to read.
+            values=[(x, y, None, None) for x, y, _, _ in _values(controls[name]["curve"])],
+        )
+        for number, (name, label) in enumerate(CONTROLS.items())
+        if (controls.get(name) or {}).get("curve")
+    ]
+    series.append(
+        Series(
+            name="chance",
+            kind="chance",
+            values=[(place, rate, None, None) for place, rate in enumerate(curve["chance"])],
+        )
+    )
+    shown = {1, *range(10, len(places) + 1, 10)}
+    return plot(series, [str(k) if k in shown else "" for k in places])
+
+
+def _values(curve: Mapping[str, Any]) -> list[tuple[float, float, float | None, float | None]]:
+    columns = (curve["accuracy"], curve["ci_low"], curve["ci_high"])
+    return [
+        (place, rate, low, high)
+        for place, (rate, low, high) in enumerate(zip(*columns, strict=True))
+        if is_number(rate)
+    ]
+
+
+def _sample(figures: Cell) -> str:
+    if not figures.get("n_users"):
+        return ""
+    missing = figures.get("n_missing")
+    lost = f", {missing} without an embedding" if missing else ""
+    return f"{figures['n_users']} users, {figures['n_test']} test groups{lost}"

@@ -1,0 +1,128 @@
+"""The gallery of people: a caption as the baseline draws it and as it is drawn for several users.
+
+Users and captions are those that the summary names, of one group by hash, never picked by eye.
+Elsewhere: the gallery of rewards' users (`gallery`), the section around it (`people`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ppdbench.errors import PpdbenchError
+from ppdbench.protocols import Caption
+from ppdbench.reports.gallery import Picture, data_uri
+from ppdbench.runs.images import ImageStore
+from ppdbench.runs.results import Result, read_results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Person:
+    """A column: a user by number, in words."""
+
+    name: str
+    likes: str
+    """What the user truly cares most for."""
+    profile: str
+    """What the encoder wrote of the user; empty where it writes nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wish:
+    """A row: a caption, whose it is, and its pictures: the baseline's, then each user's."""
+
+    caption: str
+    owner: str
+    seed: str
+    pictures: tuple[Picture, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PeopleGallery:
+    """Rows under their users."""
+
+    split: str
+    people: tuple[Person, ...]
+    rows: tuple[Wish, ...]
+
+
+def people_gallery(
+    run_dir: Path, summary: Mapping[str, Any], captions: Sequence[Caption]
+) -> PeopleGallery | None:
+    """Build the gallery from a run's records; None where the summary names nobody to show.
+
+    Args:
+        run_dir: the run's folder.
+        summary: its summary.json.
+        captions: the run's captions; one that is not among them is shown by its id.
+
+    Raises:
+        PpdbenchError: a record file is damaged. A single image that is not does not raise.
+    """
+    shown = summary["benchmarks"].get("personal_shown")
+    if not shown:
+        return None
+    found = {
+        (r.generator, r.user, r.caption_id): r
+        for r in read_results(run_dir).values()
+        if r.benchmark == "personal" and r.sample == 0
+    }
+    users = shown["users"]
+    names = {user["context"]: f"user {number}" for number, user in enumerate(users, start=1)}
+    texts = {caption.id: caption.text for caption in captions}
+    columns = [
+        (summary["baseline"], None, summary["baseline"]),
+        *((summary["model"], user["context"], names[user["context"]]) for user in users),
+    ]
+    store = ImageStore(run_dir / "images")
+    rows = []
+    for caption in shown["captions"]:
+        results = [found.get((name, context, caption["id"])) for name, context, _ in columns]
+        if not any(results):
+            continue
+        text = texts.get(caption["id"], caption["id"])
+        rows.append(
+            Wish(
+                caption=text,
+                owner=names.get(caption["owner"], "another user of the group"),
+                seed=next(str(result.seed) for result in results if result),
+                pictures=tuple(
+                    _picture(store, result, text, label)
+                    for result, (_, _, label) in zip(results, columns, strict=True)
+                ),
+            )
+        )
+    if not rows:
+        return None
+    return PeopleGallery(
+        split=str(users[0]["split"]),
+        people=tuple(
+            Person(
+                name=names[user["context"]],
+                likes=str(user["dominant"]),
+                profile=str(user["profile"] or ""),
+            )
+            for user in users
+        ),
+        rows=tuple(rows),
+    )
+
+
+def _picture(store: ImageStore, result: Result | None, caption: str, label: str) -> Picture:
+    alt = (
+        f"{caption}, drawn by {label}"
+        if result is None or result.user is None
+        else (f"{caption}, drawn for {label}")
+    )
+    if result is None:
+        return Picture(uri="", alt=alt, label=label, note="not drawn")
+    if result.image is None:
+        return Picture(uri="", alt=alt, label=label, note="; ".join(result.errors) or "failed")
+    try:
+        uri, pixelated = data_uri(store.read(result.image))
+    except (PpdbenchError, OSError, ValueError):
+        note = "its file is missing or damaged; run the same command again"
+        return Picture(uri="", alt=alt, label=label, note=note)
+    return Picture(uri=uri, alt=alt, label=label, pixelated=pixelated)

@@ -1,0 +1,202 @@
+# ruff: noqa: RUF001 - dashes and minus signs as they are printed
+"""People on the page and on the terminal: their figures, their pictures, and gaps that say why."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import people_figures
+import pytest
+from rich.console import Console
+from test_reports_html import Page
+
+from ppdbench.reports.contact_sheet import Column, contact_sheet
+from ppdbench.reports.curves import HEIGHT, WIDTH, Series, plot
+from ppdbench.reports.html import write_report
+from ppdbench.reports.people import people, people_headline
+from ppdbench.reports.people_table import people_tables
+
+Figures = dict[str, Any]
+MakeRun = Callable[[Figures], Path]
+
+
+@pytest.fixture
+def figures(figures: Figures) -> Figures:
+    figures["benchmarks"] |= people_figures.benchmarks()
+    figures["generators"]["ppd-onehot"] = {"unserved": {"unseen": 192}}
+    return figures
+
+
+@pytest.fixture
+def run(figures: Figures, make_run: MakeRun) -> Path:
+    folder = make_run(figures)
+    people_figures.add_pictures(folder)
+    return folder
+
+
+def page_of(folder: Path) -> Page:
+    return Page(write_report(folder).read_text(encoding="utf-8"))
+
+
+def printed(figures: Figures, width: int = 80) -> str:
+    console = Console(file=io.StringIO(), width=width)
+    for table in people_tables(figures):
+        console.print(table)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_the_page_says_all_figures_of_people(run: Path) -> None:
+    page = page_of(run)
+    text = page.text()
+    for what in (
+        "ppd is truly liked better than stable-cascade by seen and unseen users, and the gain is "
+        "personal",
+        "84.3% 80.3–87.3",  # win rate
+        "58.1%",  # another user's picture
+        "+26.2 points +22.2 to +30.2",  # personal gain
+        "+8.1 points",  # population gain
+        "41.2% 36.0–47.0",  # whose picture
+        "by chance 6.2%",
+        "+29.3 points",  # four shots over none
+        "−0.90 −0.95 to −0.85",  # between users
+        "13.4% 9.4–17.4",  # worse off
+        "−0.12",  # a quantile
+        "89.3% 84.3–93.3",  # top-16
+        "74.8%",  # a ceiling
+        "not bounded by them",
+        "ppd-onehot cannot serve unseen users: 192 are left out",
+        "not applicable: it reads who the user is",
+        "−0.4 points −2.0 to +1.2",  # fidelity
+    ):
+        assert what in text, what
+    assert page.text("h1") == "ppd beats stable-cascade on all three rewards"
+    assert not re.search(r"\b(None|nan|NaN|null)\b", text)
+
+
+def test_hostile_names_profiles_and_captions_are_text(run: Path) -> None:
+    page = page_of(run)
+    assert len(page.all("script")) == 1
+    assert people_figures.HOSTILE in page.text("h3", "dd")
+    assert f"likes {people_figures.HOSTILE}" in page.text("dd")
+    ids = [attrs["id"] for _, attrs in page.tags if "id" in attrs]
+    assert len(ids) == len(set(ids))
+    assert len(page.all("table")) == len(page.all("caption"))
+    assert all(th.get("scope") for th in page.all("th"))
+
+
+def test_the_gallery_shows_the_base_each_user_and_what_is_missing(run: Path) -> None:
+    page = page_of(run)
+    captions = page.text("figcaption")
+    assert "user 1" in captions and "user 2" in captions
+    assert "not drawn" in page.text("span")
+    alts = [img["alt"] or "" for img in page.all("img")]
+    assert sum("drawn for user 1" in alt for alt in alts) == 1
+    assert not any("user:9" in alt for alt in alts)
+    # Pictures for people are in no column of the rewards' gallery.
+    assert sum(alt.endswith("user") for alt in alts) == 36
+
+
+def test_a_run_of_people_alone_has_its_own_headline(figures: Figures, make_run: MakeRun) -> None:
+    figures["benchmarks"] = people_figures.benchmarks()
+    figures["rewards"] = {}
+    page = page_of(make_run(figures))
+    assert page.text("h1").startswith("ppd is truly liked better than stable-cascade")
+    headings = {attrs.get("id") for attrs in page.all("h2")}
+    assert {"users", "people"} <= headings
+    assert {"means", "wins"}.isdisjoint(headings)
+
+
+def test_a_run_without_people_has_no_such_sections(figures: Figures, make_run: MakeRun) -> None:
+    for key in people_figures.benchmarks():
+        del figures["benchmarks"][key]
+    page = page_of(make_run(figures))
+    assert {"users", "people"}.isdisjoint({attrs.get("id") for attrs in page.all("h2")})
+    assert people(figures) is None and people_headline(figures) is None
+    assert people_tables(figures) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda _: None, "by seen and unseen users, and the gain is personal"),
+        (lambda c: c["unseen"].update(ci_low=0.48), "cannot be told from stable-cascade by unseen"),
+        (
+            lambda c: c["unseen"].update(personal_gain_ci_low=-0.01),
+            "by seen and unseen users, and no gain is sure to be personal",
+        ),
+        (
+            lambda c: c["seen"].update(win_rate=0.3, ci_low=0.2, ci_high=0.4),
+            "is truly liked less than stable-cascade by seen users",
+        ),
+    ],
+)
+def test_the_headline_says_no_more_than_intervals_allow(
+    figures: Figures, change: Callable[[Any], None], said: str
+) -> None:
+    change(figures["benchmarks"]["personal"]["stable-cascade"])
+    found = people_headline(figures)
+    assert found is not None and said in found.text and not found.withheld
+
+
+def test_what_is_withheld_says_why_everywhere(figures: Figures, make_run: MakeRun) -> None:
+    reason = "9 of 90 items failed"
+    for cells in figures["benchmarks"]["personal"].values():
+        for cell in cells.values():
+            counts = {key: cell[key] for key in ("n", "n_users", "n_expected")}
+            cell.update({**dict.fromkeys(cell), **counts, "reason": reason})
+    for split in figures["benchmarks"]["personal_matrix"].values():
+        split.update(own_is_best=None, ci_low=None, ci_high=None, mean_rank=None, reason=reason)
+    for curve in figures["benchmarks"]["personal_shots"].values():
+        for point in curve:
+            point.update(win_rate=None, ci_low=None, ci_high=None, over_zero=None, reason=reason)
+    for walk in figures["benchmarks"]["personal_between"].values():
+        for trend in (walk["first"], walk["second"]):
+            trend.update(spearman=None, ci_low=None, violations=None, p_holm=None, reason=reason)
+    text = page_of(make_run(figures)).text()
+    assert f"No headline for ppd and people: {reason}" in text
+    assert text.count(f"undefined: {reason}") > 5
+    assert not re.search(r"\b(None|nan|NaN|null)\b", text)
+    table = printed(figures)
+    assert f"undefined: {reason}" in table and "None" not in table
+
+
+def test_the_terminal_has_a_table_of_people_in_eighty_columns(figures: Figures) -> None:
+    text = printed(figures)
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert max(len(line) for line in text.splitlines()) <= 80
+    assert "another's " + " ".join(["58.1% [53.1–63.1]"] * 3) in lines
+    assert "own liked best " + " ".join(["41.2% [36.0–47.0]"] * 3) in lines
+    assert "chance 0.3% 1.7% 5.3%" in lines
+    assert any(line.startswith("captions only 20.0% 50.0% 80.6%") for line in lines)
+    assert "ppd-onehot cannot serve unseen users" in " ".join(lines)
+    assert people_figures.HOSTILE in printed(figures, width=200)  # printed, not read
+
+
+def test_curves_stay_in_their_box_and_leave_out_what_is_unknown() -> None:
+    series = Series(name="a", kind="seen", values=[(0, 0.5, 0.4, 0.6), (2, 1.4, None, None)])
+    drawn = plot([series], ["0", "1", "2"])
+    assert drawn is not None
+    corners = [tuple(map(float, pair.split(","))) for pair in drawn.lines[0].points.split()]
+    assert len(corners) == 2 and corners[0][0] < corners[1][0] <= WIDTH
+    assert all(0 <= y <= HEIGHT for _, y in corners)
+    assert len(drawn.lines[0].band.split()) == 2  # of the one value that has an interval
+    assert plot([Series(name="a", kind="seen", values=[])], ["0", "1"]) is None
+    assert plot([series], ["0"]) is None
+
+
+def test_a_sheet_holds_every_picture_and_long_words() -> None:
+    from PIL import Image
+
+    columns = [
+        Column(title="base", text="", images=[Image.new("RGB", (8, 8), "red")] * 2),
+        Column(title="x" * 90, text="y " * 300, images=[Image.new("RGB", (640, 320), "blue")] * 2),
+    ]
+    sheet = contact_sheet("a caption " * 40, columns)
+    colours = {colour for _, colour in sheet.getcolors(maxcolors=1 << 20) or ()}
+    assert {(255, 0, 0), (0, 0, 255)} <= colours
+    assert sheet.width < 600 and 512 < sheet.height < 900
