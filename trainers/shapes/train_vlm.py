@@ -4,12 +4,12 @@ Over `vlm_lessons.Lesson` the model learns the answer's tokens and the choice be
 An in-context task this abstract it learns very slowly or not at all by itself, so linear heads,
 thrown away afterwards, say step by step what is to be found where:
 
-    after the first layer, at each image of a shot: whether it is the preferred one
-    at the middle layer, at the end of each shot: what the preferred and the other image are like
-    before the last layer, where a choice is made: how the images of the shots differ on average,
-        and how the candidates do
-    after the last layer, there: the products of the two; and the taste to be expected, at the end
-        of the shots and of the answer
+    after layer 1, at each image of a shot: whether it is the preferred one
+    after layer 2, at the end of each shot: what the preferred and the other image are like
+    after layer 3, at the end of the shots: how their images differ on average
+    after layer 4, where a choice is made: the taste to be expected, and how the candidates differ
+    after the last, there: the products of the two; and, at the end of the shots and of the answer,
+        the taste to be expected
 
 Each is easy once the one before is found. The vision tower is frozen; what it sees of every picture
 is computed once.
@@ -34,7 +34,7 @@ from trainers.shapes.vlm_lessons import Lesson, Lessons
 from trainers.shapes.vlm_parts import IMAGE_TOKENS
 
 CONFIG = StageConfig(
-    seed=37, steps=2400, batch_size=24, lr=2e-3, warmup=100, weight_decay=0.01, ema=0.995
+    seed=37, steps=5000, batch_size=24, lr=2e-3, warmup=100, weight_decay=0.01, ema=0.998
 )
 WEIGHTS = {
     "answer": 1.0,
@@ -42,9 +42,12 @@ WEIGHTS = {
     "taste": 2.0,
     "preferred": 1.0,
     "shot": 1.0,
+    "evidence": 1.0,
     "gathered": 1.0,
     "product": 0.5,
 }
+GATHERED_SCALE = 4.0
+"""Tastes are small numbers beside differences: so much larger, both weigh alike."""
 HELD_OUT_LESSONS = 12
 
 
@@ -69,6 +72,7 @@ class Heads(nn.Module):
         self.taste = nn.Linear(width, len(ATTRIBUTES))
         self.preferred = nn.Linear(width, 1)
         self.shot = nn.Linear(width, 2 * len(ATTRIBUTES))
+        self.evidence = nn.Linear(width, len(ATTRIBUTES))
         self.gathered = nn.Linear(width, 2 * len(ATTRIBUTES))
         self.product = nn.Linear(width, len(ATTRIBUTES))
 
@@ -104,7 +108,7 @@ def losses(
 ) -> dict[str, Tensor]:
     """Each loss of `WEIGHTS`, a mean; `said` are the ids of "1" and "2"."""
     layers = states(model, lesson, table)
-    middle, before, hidden = layers[len(layers) // 2], layers[-2], layers[-1]
+    hidden = layers[-1]
     device = hidden.device
     rows = torch.arange(len(hidden), device=device)[:, None]
     answer, choice_at = lesson.answer.to(device), lesson.choice_at.to(device)
@@ -118,18 +122,23 @@ def losses(
         rows[:, None], starts[..., None] + torch.arange(IMAGE_TOKENS + 1, device=device)
     ]
     wins = lesson.preferred.to(device)[..., None].expand(-1, -1, IMAGE_TOKENS + 1)
-    differing = (shot[:, :, 0] - shot[:, :, 1]).mean(1, keepdim=True)
-    gathered = torch.cat([differing.expand_as(apart), apart], dim=-1)
-    shown = heads.shot(middle[rows, lesson.shot_at.to(device)]).view(shot.shape)
-    tastes = heads.taste(hidden[rows, lesson.taste_at.to(device)])
+    taste, taste_at = lesson.taste.to(device)[:, None], lesson.taste_at.to(device)
+    shown = heads.shot(layers[2][rows, lesson.shot_at.to(device)]).view(shot.shape)
+    evidence = heads.evidence(layers[3][rows, taste_at[:, :1]])[:, 0]
+    gathered = torch.cat([GATHERED_SCALE * taste.expand_as(apart), apart], dim=-1)
     return {
         "answer": F.cross_entropy(model.lm_head(hidden[spoken]).float(), answer[spoken]),
         "choice": choice.mean(),
-        "taste": (tastes - lesson.taste.to(device)[:, None]).square().mean() * len(ATTRIBUTES),
+        "taste": (heads.taste(hidden[rows, taste_at]) - taste).square().mean() * len(ATTRIBUTES),
         "preferred": F.binary_cross_entropy_with_logits(heads.preferred(marked)[..., 0], wins),
         "shot": (shown - shot).square().mean(),
-        "gathered": (heads.gathered(before[rows, choice_at]) - gathered).square().mean(),
-        "product": (heads.product(hidden[rows, choice_at]) - differing * apart).square().mean(),
+        "evidence": (evidence - (shot[:, :, 0] - shot[:, :, 1]).mean(1)).square().mean(),
+        "gathered": (heads.gathered(layers[4][rows, choice_at]) - gathered).square().mean(),
+        "product": (
+            (heads.product(hidden[rows, choice_at]) - GATHERED_SCALE * taste * apart)
+            .square()
+            .mean()
+        ),
     }
 
 

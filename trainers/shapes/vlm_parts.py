@@ -90,9 +90,9 @@ def new_model(processor: Any) -> Any:
     ids = {mark: tokenizer.convert_tokens_to_ids(mark) for mark in (PAD, END, IMAGE, VIDEO)}
     text = Qwen2Config(
         vocab_size=len(tokenizer),
-        hidden_size=128,
+        hidden_size=96,
         intermediate_size=256,
-        num_hidden_layers=4,
+        num_hidden_layers=6,
         num_attention_heads=4,
         num_key_value_heads=2,
         max_position_embeddings=CONTEXT,
