@@ -107,6 +107,8 @@ class GeneratorInfo:
     training_users_digest: str | None = None
     encoder: str | None = None
     """The user encoder whose embeddings it takes, where it conditions on embeddings."""
+    encoder_revision: str | None = None
+    """`EncoderInfo.revision` of the encoder it was trained on; another one is refused."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Sampling settings and training facts worth printing beside a number."""
 

@@ -99,6 +99,7 @@ class CascadeGenerator:
             conditions_on=frozenset(heard[kind] for kind in kinds if kind in heard),
             training_users_digest=known.facts.get("users", {}).get("digest") if known else None,
             encoder=known.embedding.encoder if known and known.embedding else None,
+            encoder_revision=known.embedding.revision if known and known.embedding else None,
             settings=settings,
         )
 

@@ -131,16 +131,18 @@ def _encoders(
     suite: Suite, generators: Mapping[str, Generator], device: str
 ) -> tuple[dict[str, UserEncoder], dict[str, PpdbenchError]]:
     """Encoders by name, and why generators that need another one cannot have it."""
-    from ppdbench.users.load import make_encoder
+    from ppdbench.users.load import check_revision, make_encoder
 
     made: dict[str, UserEncoder] = {}
     missing: dict[str, PpdbenchError] = {}
     for name, generator in generators.items():
         encoder = generator.info.encoder
-        if not ENCODED & generator.info.conditions_on or encoder is None or encoder in made:
+        if not ENCODED & generator.info.conditions_on or encoder is None:
             continue
         try:
-            made[encoder] = make_encoder(encoder, LoadContext(suite=suite, device=device))
+            if encoder not in made:
+                made[encoder] = make_encoder(encoder, LoadContext(suite=suite, device=device))
+            check_revision(generator.info, made[encoder])
         except (MissingPrerequisite, UsageError) as error:
             missing[name] = error
     return made, missing

@@ -234,14 +234,16 @@ def _encoded(
 
 
 def _encoder(generator: Generator, suite: Suite, device: str) -> UserEncoder:
-    from ppdbench.users.load import make_encoder
+    from ppdbench.users.load import check_revision, make_encoder
 
     if generator.info.encoder is None:
         raise PpdbenchError(
             f"{generator.info.name} hears embeddings and names no encoder",
             fix="let its `info` name one",
         )
-    return make_encoder(generator.info.encoder, LoadContext(suite=suite, device=device))
+    encoder = make_encoder(generator.info.encoder, LoadContext(suite=suite, device=device))
+    check_revision(generator.info, encoder)
+    return encoder
 
 
 def _shots_of(people: People, user: str) -> tuple[str, ...]:

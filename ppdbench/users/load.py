@@ -6,8 +6,8 @@ import json
 from dataclasses import asdict, replace
 
 from ppdbench import plugins
-from ppdbench.errors import PpdbenchError
-from ppdbench.protocols import LoadContext, UserEncoder
+from ppdbench.errors import MissingPrerequisite, PpdbenchError
+from ppdbench.protocols import GeneratorInfo, LoadContext, UserEncoder
 from ppdbench.rewards.sharding import shards
 from ppdbench.runs.device import resolve
 
@@ -44,3 +44,18 @@ def make_encoder(name: str, context: LoadContext) -> UserEncoder:
             fix="make its info of text, numbers and plain lists",
         ) from error
     return encoder
+
+
+def check_revision(info: GeneratorInfo, encoder: UserEncoder) -> None:
+    """Check that a generator was trained on what this encoder says of users.
+
+    Raises:
+        MissingPrerequisite: on an encoder of the same name with other weights, prompts or settings.
+    """
+    trained_on, here = info.encoder_revision, encoder.info.revision
+    if trained_on is not None and trained_on != here:
+        raise MissingPrerequisite(
+            f"{info.name} was trained on another {encoder.info.name} (revision {trained_on[:12]}, "
+            f"the one here is {here[:12]})",
+            fix="give the encoder that it was trained on, or train it anew",
+        )

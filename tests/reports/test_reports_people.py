@@ -11,8 +11,8 @@ from typing import Any
 
 import people_figures
 import pytest
+from html_page import Page
 from rich.console import Console
-from test_reports_html import Page
 
 from ppdbench.reports.contact_sheet import Column, contact_sheet
 from ppdbench.reports.curves import HEIGHT, WIDTH, Series, plot

@@ -77,11 +77,17 @@ class ShapesPeople:
 
     def users(self, split: UserSplit) -> Sequence[EvaluatedUser]:
         """The people of a split; renders nothing."""
-        group, count, captions, choices = SPLITS[split]
-        return [
-            _evaluated(person, number, split, captions, choices)
-            for number, person in enumerate(people(group)[:count])
-        ]
+        if split not in self._users:
+            group, count, captions, choices = SPLITS[split]
+            self._users[split] = [
+                _evaluated(person, number, split, captions, choices)
+                for number, person in enumerate(people(group)[:count])
+            ]
+        return self._users[split]
+
+    @cached_property
+    def _users(self) -> dict[UserSplit, list[EvaluatedUser]]:
+        return {}
 
     def identified(self, *, topics: bool) -> Sequence[IdentifiedUser]:
         """The first training people with enough pairs of different captions."""
