@@ -7,7 +7,7 @@ figures (`rewards`).
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from typing import Any
 
 from ppdbench.benchmarks.rows import Row
@@ -28,7 +28,9 @@ def is_sibling(row: Row, of: Row) -> bool:
     seeds = known_seed(row.settings), known_seed(of.settings)
     if None in seeds or seeds[0] == seeds[1]:
         return False
-    return _seedless(row.settings) == _seedless(of.settings)
+    # What only one of them has is beside the training that they share: a second adapter, say.
+    common = row.settings.keys() & of.settings.keys()
+    return _seedless(row.settings, common) == _seedless(of.settings, common)
 
 
 def training_seeds(
@@ -78,6 +80,6 @@ def _spread(family: Sequence[Row], baseline: Row, reward: str) -> dict[str, floa
     return {"mean": sum(rates) / len(rates), "min": min(rates), "max": max(rates), "n": len(keys)}
 
 
-def _seedless(settings: Mapping[str, Any]) -> dict[str, Any]:
+def _seedless(settings: Mapping[str, Any], keys: Set[str]) -> dict[str, Any]:
     training = {key: value for key, value in settings["training"].items() if key != "seed"}
-    return {**settings, "training": training}
+    return {**{key: settings[key] for key in keys}, "training": training}

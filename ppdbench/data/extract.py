@@ -15,9 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.pair_columns import image_rows, open_columns
-from ppdbench.data.pickapic import OPTIONAL, REQUIRED, count_rows, write_pairs
-from ppdbench.data.pickapic import _pair as pair_of
-from ppdbench.data.pickapic import _unusable as unusable
+from ppdbench.data.pickapic import (
+    OPTIONAL,
+    REQUIRED,
+    count_rows,
+    pair_of,
+    unusable,
+    write_pairs,
+)
 from ppdbench.data.source import source_files
 from ppdbench.errors import MissingPrerequisite, one_line
 from ppdbench.protocols import PreferencePair

@@ -138,12 +138,12 @@ class PairStore:
         for identity in sorted(set(ids), key=lambda identity: self._place[identity]):
             file, group, row, number = self._place[identity]
             fields = self._group(file, group)[row]
-            if reason := _unusable(fields):
+            if reason := unusable(fields):
                 raise MissingPrerequisite(
                     f"the pair {identity} of {self._files[file]} cannot be used: {reason}",
                     fix="make the splits anew",
                 )
-            found[identity] = _pair(fields, number)
+            found[identity] = pair_of(fields, number)
         return [found[identity] for identity in ids]
 
     def _group(self, file: int, group: int) -> list[dict[str, Any]]:
@@ -265,10 +265,10 @@ def _pairs(files: Iterable[Path], report: ReadReport) -> Iterator[PreferencePair
     for number, row in enumerate(chain.from_iterable(_rows(file, report) for file in files)):
         if row is None:  # counted where it was met
             continue
-        if reason := _unusable(row):
+        if reason := unusable(row):
             report.skipped[reason] += 1
             continue
-        pair = _pair(row, number)
+        pair = pair_of(row, number)
         report.read += 1
         report.ties += pair.tie
         yield pair
@@ -293,7 +293,7 @@ def _rows(file: Path, report: ReadReport) -> Iterator[dict[str, Any] | None]:
             yield from (None for _ in range(left))  # keeps the numbers of later rows
 
 
-def _pair(row: Mapping[str, Any], number: int) -> PreferencePair:
+def pair_of(row: Mapping[str, Any], number: int) -> PreferencePair:
     """A usable row as a pair; `number`, the row's own, is its id where the file has none."""
     identity = row.get("ranking_id")
     different = row.get("are_different")
@@ -313,7 +313,7 @@ def _pair(row: Mapping[str, Any], number: int) -> PreferencePair:
     )
 
 
-def _unusable(row: Mapping[str, Any]) -> str | None:
+def unusable(row: Mapping[str, Any]) -> str | None:
     """Why a row cannot be used, or None."""
     if not row["caption"]:
         return "no caption"

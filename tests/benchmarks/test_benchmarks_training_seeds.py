@@ -93,3 +93,11 @@ def test_siblings_differ_in_the_seed_alone(
     name: str, settings: dict[str, Any], expected: bool
 ) -> None:
     assert is_sibling(row(name, settings, []), MODEL) is expected
+
+
+def test_a_second_adapter_of_one_of_them_keeps_them_siblings() -> None:
+    more = row("ppd", {**MODEL.settings, "people": {"training": {"seed": 7}}}, [1.0])
+    assert is_sibling(SECOND, more)
+    other = {**SECOND.settings, "sampling": "another"}
+    both = row("ppd", {**MODEL.settings, "sampling": "one"}, [1.0])
+    assert not is_sibling(row(SECOND.name, other, [1.0]), both)
