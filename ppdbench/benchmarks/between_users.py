@@ -1,32 +1,36 @@
 """Between two users: along a line from one's embedding to the other's, do tastes change hands?
 
 Each pair's first captions are drawn at five places from the same noise. What the first user makes
-of the pictures should fall from place to place, what the second makes of them should rise. Pairs
-are chosen by hash, of like tastes and unlike ones. Elsewhere: the statistics (`statistics.trend`).
+of the pictures should fall from place to place, what the second makes of them should rise, and each
+should like the picture at their own end better than the one at the other's. Pairs are chosen by
+hash, of like tastes and unlike ones; they are what is resampled. Elsewhere: the statistics
+(`statistics.trend`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from ppdbench.benchmarks.assignment import (
+from ppdbench.benchmarks.pictures import Attributes, Floats, Pictures, Tastes
+from ppdbench.benchmarks.roles import (
     SPLITS,
     STEPS,
-    Assignment,
     Member,
     PersonalSplit,
+    Roles,
     between,
 )
-from ppdbench.benchmarks.pictures import Pictures
-from ppdbench.benchmarks.tastes import Tastes
 from ppdbench.statistics.holm import holm
+from ppdbench.statistics.intervals import cluster_bootstrap_mean
 from ppdbench.statistics.trend import Trend, rising
+from ppdbench.statistics.win_rate import outcomes
 
 
 def between_users(
-    assignment: Assignment, pictures: Pictures, tastes: Tastes, withheld: str | None
+    roles: Roles, pictures: Pictures, tastes: Tastes, withheld: str | None
 ) -> dict[str, Any]:
     """Split -> the first user's trend, which should fall, and the second's, which should rise.
 
@@ -34,7 +38,7 @@ def between_users(
     """
     wanted: list[PersonalSplit | None] = [*SPLITS, None]
     found: dict[str, Any] = {
-        split or "all": _walks(assignment, split, pictures, tastes) for split in wanted
+        split or "all": _walks(roles, split, pictures, tastes) for split in wanted
     }
     tested = [f for users in found.values() for f in (users["first"], users["second"])]
     tested = [figures for figures in tested if figures["p_value"] is not None]
@@ -49,29 +53,29 @@ def between_users(
 
 
 def _walks(
-    assignment: Assignment, split: PersonalSplit | None, pictures: Pictures, tastes: Tastes
+    roles: Roles, split: PersonalSplit | None, pictures: Pictures, tastes: Tastes
 ) -> dict[str, Any]:
     first: list[list[float]] = []
     second: list[list[float]] = []
     pairs: list[int] = []
-    for number, pair in enumerate(assignment.pairs):
-        one, other = (assignment.members[member] for member in pair)
+    for number, pair in enumerate(roles.pairs):
+        one, other = (roles.members[member] for member in pair)
         if split not in (None, one.split):
             continue
         for walk in _pictures(one, other, pictures):
             first.append(tastes.rate(one.user.id, walk))
             second.append(tastes.rate(other.user.id, walk))
             pairs.append(number)
-    shape = (-1, len(STEPS))
-    falls = rising(-np.array(first).reshape(shape), pairs)
+    falls, rises = (np.array(walks).reshape(-1, len(STEPS)) for walks in (first, second))
+    fall = rising(-falls, pairs)
     return {
         "steps": list(STEPS),
-        "first": {**_figures(falls), **_turned(falls)},
-        "second": _figures(rising(np.array(second).reshape(shape), pairs)),
+        "first": {**_figures(fall, falls[:, 0], falls[:, -1], pairs), **_turned(fall)},
+        "second": _figures(rising(rises, pairs), rises[:, -1], rises[:, 0], pairs),
     }
 
 
-def _pictures(one: Member, other: Member, pictures: Pictures) -> list[list[tuple[float, ...]]]:
+def _pictures(one: Member, other: Member, pictures: Pictures) -> list[list[Attributes]]:
     """The walks of a pair that have all their pictures."""
     found = []
     for owner in (one, other):
@@ -83,12 +87,15 @@ def _pictures(one: Member, other: Member, pictures: Pictures) -> list[list[tuple
     return found
 
 
-def _figures(trend: Trend) -> dict[str, Any]:
+def _figures(trend: Trend, own: Floats, other: Floats, pairs: Sequence[int]) -> dict[str, Any]:
+    """A user's trend, and how often the picture at their own end (N,) beats the other end's."""
+    ends = cluster_bootstrap_mean(outcomes(own, other), pairs, bounds=(0.0, 1.0))
     found = {
         "spearman": trend.spearman,
         "ci_low": trend.ci_low,
         "ci_high": trend.ci_high,
         "violations": trend.violations,
+        **ends.fields("own_end_win_rate"),
         "p_value": trend.p_value,
         "p_holm": None,
         "test": "Page's L, one block a pair",

@@ -2,17 +2,18 @@
 
 Each generator is given what it declares and no more: shots are decoded for those that read shots,
 users are embedded for those that hear embeddings or a profile, each encoder and set of shots once.
-A finished run has nothing to do here. Elsewhere: who is drawn for whom (`plan_personal`), whom an
-encoder cannot serve (`served`), embedding itself (`ppdbench.users.encode`).
+A finished run has nothing to do here. Elsewhere: who is drawn for whom, and whom an encoder cannot
+serve (`plan_personal`), embedding itself (`ppdbench.users.encode`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppdbench.benchmarks.plan import Context, Item, Source
+from ppdbench.benchmarks.plan import Item, Source
 from ppdbench.protocols import (
     Events,
     Generator,
@@ -33,6 +34,8 @@ ENCODED = frozenset({"embeddings", "profile"})
 """What of a user an encoder must make."""
 Shown = tuple[str, tuple[str, ...]]
 """A user id and pair ids: what an encoder reads."""
+AT_HAND = 32
+"""Users whose decoded shots are kept: a group's, who are drawn in turn for every caption."""
 
 
 class NotEmbedded(Exception):
@@ -62,6 +65,7 @@ class Contexts:
         self._people = people
         self._folder = folder
         self._codes: dict[str, dict[Shown, UserCode]] = {}
+        self._shots = lru_cache(AT_HAND)(self._read)
 
     def prepare(self, items: Sequence[Item], events: Events) -> None:
         """Embed the users of these items, and keep their profiles.
@@ -106,23 +110,19 @@ class Contexts:
             return None
         if not context.sources:
             return context.weighing()
-        user = UserContext(
-            id=context.id,
-            shots=self._shots(context) if "shots" in info.conditions_on else (),
-        )
+        shots: tuple[Shot, ...] = ()
+        if "shots" in info.conditions_on:
+            (source,) = context.sources  # only embeddings are mixed
+            shots = self._shots(source.user, source.shots)
         encoder = encoder_of(info, self._encoders)
         if encoder is None:
-            return user
+            return given(info, context.id, shots)
         codes = [self._code(encoder, source) for source in context.sources]
-        profile = None
-        if "profile" in info.conditions_on:
-            (profile,) = {code.profile for code in codes}  # only embeddings are mixed
-            if profile is None:
-                raise NotEmbedded(f"{encoder.info.name} writes no profiles")
-        embeddings = {}
-        if "embeddings" in info.conditions_on:
-            embeddings = {encoder.info.name: mixed(context.sources, codes)}
-        return UserContext(id=user.id, shots=user.shots, embeddings=embeddings, profile=profile)
+        profile = codes[0].profile if len(codes) == 1 else None
+        if profile is None and "profile" in info.conditions_on:
+            raise NotEmbedded(f"{encoder.info.name} writes no profiles")
+        code = UserCode(embedding=mixed(context.sources, codes), profile=profile)
+        return given(info, context.id, shots, encoder, code)
 
     def _embedded(
         self, encoder: UserEncoder, users: Sequence[Shown], events: Events
@@ -131,7 +131,9 @@ class Contexts:
         from ppdbench.users.contexts import UserContexts
         from ppdbench.users.encode import embed
 
-        codes = embed(encoder, UserContexts(self._whose, users), events=events)
+        if self._people is None:
+            return {}
+        codes = embed(encoder, UserContexts(self._people, users), events=events)
         return {shown: code for shown, code in zip(users, codes, strict=True) if code is not None}
 
     def _code(self, encoder: UserEncoder, source: Source) -> UserCode:
@@ -143,16 +145,37 @@ class Contexts:
             )
         return code
 
-    def _shots(self, context: Context) -> tuple[Shot, ...]:
+    def _read(self, user: str, pairs: tuple[str, ...]) -> tuple[Shot, ...]:
         from ppdbench.users.contexts import user_context
 
-        (source,) = context.sources  # only embeddings are mixed
-        return user_context(self._whose, source.user, source.shots).shots
+        return user_context(self._people, user, pairs).shots if self._people else ()
 
-    @property
-    def _whose(self) -> People:
-        assert self._people is not None  # noqa: S101 - only people have sources
-        return self._people
+
+def given(
+    info: GeneratorInfo,
+    user: str,
+    shots: tuple[Shot, ...],
+    encoder: UserEncoder | None = None,
+    code: UserCode | None = None,
+) -> UserContext:
+    """A user as a generator is told of them: what it declares, and no more.
+
+    Args:
+        info: what it declares.
+        user: an id.
+        shots: what the user is shown by.
+        encoder: whose work it needs, if any.
+        code: what the encoder says of the user.
+    """
+    heard = info.conditions_on
+    return UserContext(
+        id=user,
+        shots=shots if "shots" in heard else (),
+        embeddings={encoder.info.name: code.embedding}
+        if encoder is not None and code is not None and "embeddings" in heard
+        else {},
+        profile=code.profile if code is not None and "profile" in heard else None,
+    )
 
 
 def encoder_of(info: GeneratorInfo, encoders: Mapping[str, UserEncoder]) -> UserEncoder | None:

@@ -23,7 +23,7 @@ from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.benchmarks.selection import BENCHMARKS, check_names, select
 from ppdbench.errors import Interrupted, MissingPrerequisite, PpdbenchError, UsageError
-from ppdbench.protocols import Events, SuiteFiles
+from ppdbench.protocols import Events, People, SuiteFiles
 from ppdbench.runs.captions import write_captions
 from ppdbench.runs.device import resolve
 from ppdbench.runs.directory import RunDirectory
@@ -135,8 +135,8 @@ def _work(
         events=events,
     )
     looked_at = measure(run, job.items, scorers, batch_size=batch_size, events=events)
-    if "users" in job.benchmarks:
-        looked_at += _tell_users_apart(run, job, events, by_name=by_name)
+    if "users" in job.benchmarks and job.suite.people is not None:
+        looked_at += _tell_users_apart(run, job, job.suite.people, events, by_name=by_name)
     if drawn or looked_at:
         run.record_environment()
     # Late: a finished run needs neither scipy nor its figures again.
@@ -144,9 +144,9 @@ def _work(
 
     summary = write_summary(run, job, fail_on_error, events)
     if summary["withheld"]:
+        first = "".join(f"; first: {f['item']}: {f['error']}" for f in summary["failures"][:1])
         raise TooManyFailures(
-            f"{summary['withheld']}; first: {summary['failures'][0]['item']}: "
-            f"{summary['failures'][0]['error']}",
+            f"{summary['withheld']}{first}",
             fix="mend the cause and run the same command again, which tries only those; "
             "or allow a share of failures with --fail-on-error",
             run=run.path,
@@ -154,16 +154,17 @@ def _work(
     return run.path
 
 
-def _tell_users_apart(run: RunDirectory, job: Job, events: Events, *, by_name: bool) -> int:
+def _tell_users_apart(
+    run: RunDirectory, job: Job, people: People, events: Events, *, by_name: bool
+) -> int:
     """Benchmark `users`; left out where its pairs are missing and nobody asked for it by name."""
     from ppdbench.benchmarks.users import measure_users
 
-    assert job.suite.people is not None  # noqa: S101 - else it was not selected
     try:
         with run.status.timed("tell users apart"):
             return measure_users(
                 list(job.encoders.values()),
-                job.suite.people,
+                people,
                 run.path,
                 full=job.full,
                 limit=job.limit,

@@ -1,11 +1,13 @@
 """Caption fidelity: how often an image shows what its caption says, fact by fact.
 
 A preference gain that costs fidelity is no gain, so it stands beside every number. Intervals
-resample captions; the difference from the baseline is paired by caption and noise.
+resample captions, or who asked for them; the difference from the baseline is paired by caption and
+noise.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from ppdbench.benchmarks.rows import Row
@@ -13,14 +15,19 @@ from ppdbench.runs.results import Result
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
 
 
-def fidelity(row: Row) -> dict[str, Any]:
-    """Fact -> rate of images that have it right, with interval; over all users of a row."""
-    judged = [(result.caption_id, result.facts) for result in row.results if result.facts]
+def fidelity(row: Row, clusters: Mapping[str, str] | None = None) -> dict[str, Any]:
+    """Fact -> rate of images that have it right, with interval; over all users of a row.
+
+    Args:
+        row: whose images.
+        clusters: caption id -> what is resampled; the caption itself where not given.
+    """
+    judged = [(_cluster(result, clusters), result.facts) for result in row.results if result.facts]
     found: dict[str, Any] = {}
     for fact in _facts(row.results):
-        hits = [(caption, facts[fact]) for caption, facts in judged if fact in facts]
+        hits = [(cluster, facts[fact]) for cluster, facts in judged if fact in facts]
         interval = cluster_bootstrap_mean(
-            [float(hit) for _, hit in hits], [caption for caption, _ in hits], bounds=(0.0, 1.0)
+            [float(hit) for _, hit in hits], [cluster for cluster, _ in hits], bounds=(0.0, 1.0)
         )
         found[fact] = {
             "rate": interval.estimate,
@@ -31,13 +38,21 @@ def fidelity(row: Row) -> dict[str, Any]:
     return found
 
 
-def fidelity_difference(model: Row, baseline: Row) -> dict[str, Any]:
-    """Fact -> model minus baseline, in [-1, 1]; each user's image against the baseline's own."""
+def fidelity_difference(
+    model: Row, baseline: Row, clusters: Mapping[str, str] | None = None
+) -> dict[str, Any]:
+    """Fact -> model minus baseline, in [-1, 1]; each user's image against the baseline's own.
+
+    Args:
+        model: whose images.
+        baseline: its images for nobody.
+        clusters: as for `fidelity`.
+    """
     base = baseline.of_user(None)
     found: dict[str, Any] = {}
     for fact in _facts(model.results):
         pairs = [
-            (result.caption_id, float(result.facts[fact]) - float(other.facts[fact]))
+            (_cluster(result, clusters), float(result.facts[fact]) - float(other.facts[fact]))
             for result in model.results
             if (other := base.get((result.caption_id, result.sample))) is not None
             and result.facts is not None
@@ -47,7 +62,7 @@ def fidelity_difference(model: Row, baseline: Row) -> dict[str, Any]:
         ]
         interval = cluster_bootstrap_mean(
             [difference for _, difference in pairs],
-            [caption for caption, _ in pairs],
+            [cluster for cluster, _ in pairs],
             bounds=(-1.0, 1.0),
         )
         found[fact] = {
@@ -59,6 +74,10 @@ def fidelity_difference(model: Row, baseline: Row) -> dict[str, Any]:
         if interval.reason:
             found[fact]["reason"] = interval.reason
     return found
+
+
+def _cluster(result: Result, clusters: Mapping[str, str] | None) -> str:
+    return result.caption_id if clusters is None else clusters[result.caption_id]
 
 
 def _facts(results: tuple[Result, ...]) -> list[str]:

@@ -1,6 +1,6 @@
 """A run's job: what is measured on whom, and every item to draw for it.
 
-Elsewhere: which benchmarks (`selection`), the items (`plan`, `plan_personal`, `served`), doing the
+Elsewhere: which benchmarks (`selection`), the items (`plan`, `plan_personal`), doing the
 job (`evaluate`).
 """
 
@@ -10,13 +10,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ppdbench.benchmarks.assignment import Assignment, assign
 from ppdbench.benchmarks.contexts import ENCODED, encoder_of
 from ppdbench.benchmarks.plan import Drawn, Item, plan_rewards
-from ppdbench.benchmarks.plan_personal import plan_personal
-from ppdbench.benchmarks.served import served
+from ppdbench.benchmarks.plan_personal import plan_personal, served
+from ppdbench.benchmarks.roles import Roles, assign_roles
 from ppdbench.errors import PpdbenchError
-from ppdbench.protocols import Caption, Events, Generator, Suite, UserEncoder
+from ppdbench.protocols import Caption, Events, Generator, GeneratorInfo, Suite, UserEncoder
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,7 +34,7 @@ class Job:
     samples: int
     captions: tuple[Caption, ...]
     """Of benchmark `rewards`."""
-    assignment: Assignment | None
+    roles: Roles | None
     """The roles of users in benchmark `personal`."""
     items: tuple[Item, ...]
     unserved: Mapping[str, Mapping[str, int]]
@@ -59,7 +58,7 @@ class Job:
     @property
     def all_captions(self) -> list[Caption]:
         """The captions of all benchmarks, in order."""
-        members = self.assignment.members if self.assignment else ()
+        members = self.roles.members if self.roles else ()
         return [*self.captions, *(caption for member in members for caption in member.captions)]
 
     @property
@@ -125,40 +124,24 @@ def plan(
         captions = captions[:limit]
     if "users" in benchmarks:
         whole = whole and limit is None  # how many there are, only a reading of all pairs tells
-    assignment = None
+    roles = None
     if "personal" in benchmarks and suite.people is not None:
-        assignment = assign(suite.people, full=full, limit=limit, samples=samples)
-        whole = whole and assignment.whole
+        roles = assign_roles(suite.people, full=full, limit=limit, samples=samples)
+        whole = whole and roles.whole
     items: list[Item] = []
     unserved: dict[str, dict[str, int]] = {}
-    for number, (name, generator) in enumerate(generators.items()):
+    for name, generator in generators.items():
         if "rewards" in benchmarks:
             items += plan_rewards(suite, name, generator.info, captions, samples)
-        if assignment and _can_draw(generator, encoders):
-            encoder = encoder_of(generator.info, encoders)
-            drawn, strangers = served(
-                plan_personal(
-                    suite.version,
-                    name,
-                    generator.info,
-                    assignment,
-                    measured=number == 0,
-                    reads=encoder.info.uses if encoder else None,
-                ),
-                generator.info,
-                encoders,
-                assignment,
-            )
+        if roles and _can_draw(generator, encoders):
+            measured = name == next(iter(generators))
+            drawn, strangers = _served(suite, name, generator.info, encoders, roles, measured)
             items += drawn
+            if strangers:
+                unserved[name] = strangers
             for split, count in strangers.items():
-                unserved.setdefault(name, {})[split] = count
                 events.note(f"{name} cannot serve {split} users: {count} are left out")
-    if len({item.id for item in items}) < len(items):
-        raise PpdbenchError(
-            f"the suite {suite.name} gives captions of users and of its test split one id",
-            fix="let it give each caption an id of its own",
-        )
-    return Job(
+    job = Job(
         suite=suite,
         generators=generators,
         encoders=encoders,
@@ -167,13 +150,35 @@ def plan(
         limit=None if whole else limit,
         samples=samples,
         captions=tuple(captions),
-        assignment=assignment,
+        roles=roles,
         items=tuple(items),
         unserved=unserved,
     )
+    ids = [caption.id for caption in job.all_captions]
+    if len(set(ids)) < len(ids):
+        raise PpdbenchError(
+            f"the suite {suite.name} gives two captions one id",
+            fix="let it give each caption an id of its own",
+        )
+    return job
 
 
 def _can_draw(generator: Generator, encoders: Mapping[str, UserEncoder]) -> bool:
     """Whether the encoder that a generator needs, if it needs one, is there."""
     needs = bool(ENCODED & generator.info.conditions_on)
     return not needs or encoder_of(generator.info, encoders) is not None
+
+
+def _served(
+    suite: Suite,
+    name: str,
+    info: GeneratorInfo,
+    encoders: Mapping[str, UserEncoder],
+    roles: Roles,
+    measured: bool,
+) -> tuple[list[Item], dict[str, int]]:
+    """A generator's items of benchmark `personal`, and by split how many users it cannot serve."""
+    encoder = encoder_of(info, encoders)
+    reads = encoder.info.uses if encoder else None
+    items = plan_personal(suite.version, name, info, roles, measured=measured, reads=reads)
+    return served(items, info, encoders, roles)

@@ -3,8 +3,8 @@
 A win is the sign of the exact difference in the caption owner's utility, a tie half a win; pairs
 share caption and noise; intervals and tests have users as the sample; p-values of one opponent are
 corrected over win rates and personal gains of its splits (Holm). What is unknown is null with a
-`reason`. Elsewhere: the roles of users (`assignment`), where a gain comes from (`gain_parts`), how
-users differ (`user_spread`), `whose_picture`, `shots_curve`, `between_users`.
+`reason`. Elsewhere: who is drawn for whom (`roles`), the figures of one cell (`personal_cell`),
+`whose_picture`, `shots_curve`, `between_users`.
 """
 
 from __future__ import annotations
@@ -15,20 +15,24 @@ from typing import Any
 
 import numpy as np
 
-from ppdbench.benchmarks.assignment import SPLITS, Assignment, PersonalSplit
 from ppdbench.benchmarks.between_users import between_users
 from ppdbench.benchmarks.fidelity import fidelity, fidelity_difference
-from ppdbench.benchmarks.gain_parts import gain_parts, part
-from ppdbench.benchmarks.pictures import Case, Floats, Pictures, cases, users_of, utilities
+from ppdbench.benchmarks.personal_cell import Utilities, personal_cell
+from ppdbench.benchmarks.pictures import (
+    Attributes,
+    Case,
+    Pictures,
+    Tastes,
+    cases,
+    users_of,
+    utilities,
+)
+from ppdbench.benchmarks.roles import SPLITS, PersonalSplit, Roles
 from ppdbench.benchmarks.rows import Row
 from ppdbench.benchmarks.shots_curve import shots_curve
-from ppdbench.benchmarks.tastes import Tastes
-from ppdbench.benchmarks.user_spread import by_dominant, user_spread
 from ppdbench.benchmarks.whose_picture import whose_picture
 from ppdbench.protocols import Truth
 from ppdbench.statistics.holm import holm
-from ppdbench.statistics.intervals import cluster_bootstrap_mean
-from ppdbench.statistics.win_rate import WinRate, win_rate
 
 COUNTS = ("n", "n_users", "n_expected")
 TESTED = (("p_value", "p_holm"), ("personal_gain_p_value", "personal_gain_p_holm"))
@@ -38,7 +42,7 @@ TESTED = (("p_value", "p_holm"), ("personal_gain_p_value", "personal_gain_p_holm
 class PersonalComparison:
     """Everything the benchmark is computed from."""
 
-    assignment: Assignment
+    roles: Roles
     truth: Truth
     rows: Mapping[str, Row]
     """Rows of this benchmark."""
@@ -54,7 +58,7 @@ class PersonalComparison:
 
 def summarise_personal(comparison: PersonalComparison) -> dict[str, Any]:
     """The part of summary.json's `benchmarks` that is about people."""
-    assignment, withheld = comparison.assignment, comparison.withheld
+    roles, withheld = comparison.roles, comparison.withheld
     tastes = Tastes(comparison.truth)
     pictures = {name: Pictures(row) for name, row in comparison.rows.items()}
     ours, baseline = pictures[comparison.model], pictures[comparison.baseline]
@@ -67,11 +71,11 @@ def summarise_personal(comparison: PersonalComparison) -> dict[str, Any]:
     }
     arms = {result.arm for result in comparison.rows[comparison.model].results}
     if "group" in arms:
-        found["personal_matrix"] = whose_picture(assignment, ours, tastes, withheld)
+        found["personal_matrix"] = whose_picture(roles, ours, tastes, withheld)
     if "shots" in arms:
-        found["personal_shots"] = shots_curve(assignment, ours, baseline, tastes, withheld)
+        found["personal_shots"] = shots_curve(roles, ours, baseline, tastes, withheld)
     if "between" in arms:
-        found["personal_between"] = between_users(assignment, ours, tastes, withheld)
+        found["personal_between"] = between_users(roles, ours, tastes, withheld)
     if comparison.unserved.get(comparison.model):
         for extra in ("personal_matrix", "personal_shots", "personal_between"):
             found.get(extra, {}).pop("all", None)  # those served would pass for all
@@ -109,98 +113,98 @@ def _figures(
     tastes: Tastes,
 ) -> dict[str, Any]:
     """One cell."""
-    found = cases(comparison.assignment, split)
-    ours, row = pictures[comparison.model], comparison.rows.get(opponent)
+    found = cases(comparison.roles, split)
+    ours, theirs = pictures[comparison.model], pictures.get(opponent)
     nothing = np.full(len(found), np.nan)
-    own = utilities(found, tastes, ours.own)
-    theirs = nothing if row is None else utilities(found, tastes, pictures[opponent].own)
     shuffled = nobody = nothing
     if ours.conditioned:
-        shuffled = utilities(found, tastes, lambda case: _shuffled(comparison, ours, case))
+        shuffled = utilities(found, tastes, lambda case: _shuffled(comparison.roles, ours, case))
         nobody = utilities(found, tastes, lambda case: ours.of(None, case.caption, case.sample))
-    users = users_of(found)
-    there = np.isfinite(own) & np.isfinite(theirs)
-    rate = _rate(own, theirs, users)
-    gain = cluster_bootstrap_mean(own[there] - theirs[there], users[there])
-    dominant = {case.owner.number: tastes.dominant(case.owner.user.id) for case in found}
-    cell: dict[str, Any] = {
-        "win_rate": rate.rate,
-        "ci_low": rate.ci_low,
-        "ci_high": rate.ci_high,
-        "n_users": rate.n_clusters,
-        "n": rate.n,
-        "n_expected": len(found),
-        "p_value": rate.p_value,
-        "p_holm": None,
-        **_control("shuffled", _rate(shuffled, theirs, users)),
-        **_control("null", _rate(nobody, theirs, users)),
-        **gain_parts(own, shuffled, nobody, theirs, users),
-        "personal_gain_p_holm": None,
-        **part("utility_gain", gain),
-        **user_spread(own[there], theirs[there], users[there].tolist()),
-        "dominant": by_dominant(own[there], theirs[there], users[there].tolist(), dominant),
-        "test": rate.test,
-        "interval": rate.interval,
-        "source": row.source if row else None,
-    }
-    strangers = _strangers(comparison, opponent, split)
-    if comparison.withheld or strangers:
+    cell = personal_cell(
+        Utilities(
+            own=utilities(found, tastes, ours.own),
+            shuffled=shuffled,
+            nobody=nobody,
+            opponent=nothing if theirs is None else utilities(found, tastes, theirs.own),
+            users=users_of(found),
+        ),
+        {case.owner.number: tastes.dominant(case.owner.user.id) for case in found},
+    )
+    row = comparison.rows.get(opponent)
+    cell["source"] = row.source if row else None
+    hidden = comparison.withheld or _strangers(comparison, pictures, opponent, split)
+    if hidden:
         kept = {key: cell[key] for key in (*COUNTS, "test", "interval", "source")}
-        return {**dict.fromkeys(cell), **kept, "reason": comparison.withheld or strangers}
-    reason = rate.reason
+        return {**dict.fromkeys(cell), **kept, "reason": hidden}
     if row is None:
         reason = f"{opponent} has no recorded pictures for users; --model {opponent} draws them"
-    return {**cell, "reason": reason} if reason else cell
+        return {**cell, "reason": reason}
+    return cell
 
 
-def _shuffled(comparison: PersonalComparison, ours: Pictures, case: Case) -> Any:
+def _shuffled(roles: Roles, ours: Pictures, case: Case) -> Attributes | None:
     """The picture of a caption that was drawn for another user."""
-    partner = comparison.assignment.partner(case.owner)
+    partner = roles.partner(case.owner)
     return ours.of(partner.own, case.caption, case.sample) if partner else None
 
 
-def _rate(ours: Floats, theirs: Floats, users: Any) -> WinRate:
-    there = np.isfinite(ours) & np.isfinite(theirs)
-    return win_rate(ours[there], theirs[there], users[there])
-
-
-def _control(name: str, rate: WinRate) -> dict[str, float | None]:
-    return {
-        f"{name}_win_rate": rate.rate,
-        f"{name}_ci_low": rate.ci_low,
-        f"{name}_ci_high": rate.ci_high,
-    }
-
-
 def _strangers(
-    comparison: PersonalComparison, opponent: str, split: PersonalSplit | None
+    comparison: PersonalComparison,
+    pictures: Mapping[str, Pictures],
+    opponent: str,
+    split: PersonalSplit | None,
 ) -> str | None:
     """Who cannot serve the users of a cell; a rate over some of them would pass for all."""
+    asked = [each for each in SPLITS if split in (None, each)]
     for name in (comparison.model, opponent):
         unserved = comparison.unserved.get(name, {})
-        splits = [each for each in SPLITS if split in (None, each) and unserved.get(each)]
+        splits = [each for each in asked if unserved.get(each)]
         if splits:
             return f"{name} cannot serve {' and '.join(splits)} users"
+    row = comparison.rows.get(opponent)
+    if row is not None and row.source == "recorded":
+        without = _without(comparison.roles, pictures[opponent])
+        splits = [each for each in asked if each in without]
+        if splits:
+            return f"{opponent} has no recorded pictures for {' and '.join(splits)} users"
     return None
 
 
+def _without(roles: Roles, pictures: Pictures) -> list[PersonalSplit]:
+    """Splits that have users and not one picture."""
+    found = {split: cases(roles, split) for split in SPLITS}
+    return [
+        split
+        for split, own in found.items()
+        if own and all(pictures.own(case) is None for case in own)
+    ]
+
+
 def _fidelity(comparison: PersonalComparison) -> dict[str, Any]:
-    """Caption fidelity of own pictures, and the model's difference from the baseline."""
-    rows = {name: _own(comparison, row) for name, row in comparison.rows.items()}
+    """Caption fidelity of own pictures, and the model's difference from the baseline.
+
+    Intervals resample users: what one user's embedding does to a picture, it does to all of theirs.
+    """
+    rows = {name: _own(comparison.roles, row) for name, row in comparison.rows.items()}
     model, baseline = rows[comparison.model], rows[comparison.baseline]
     if not any(result.facts for result in model.results):
         return {}
-    found = {"personal_fidelity": {name: fidelity(row) for name, row in rows.items()}}
+    owners = {
+        caption.id: str(member.number)
+        for member in comparison.roles.members
+        for caption in member.captions
+    }
+    found = {"personal_fidelity": {name: fidelity(row, owners) for name, row in rows.items()}}
     if model.name == baseline.name:
         return found
-    return {**found, "personal_fidelity_difference": fidelity_difference(model, baseline)}
+    return {**found, "personal_fidelity_difference": fidelity_difference(model, baseline, owners)}
 
 
-def _own(comparison: PersonalComparison, row: Row) -> Row:
+def _own(roles: Roles, row: Row) -> Row:
     """The row with its pictures for the captions' owners alone, or its only ones."""
     owners = {
         caption.id: member.own.id if row.conditioned else None
-        for member in comparison.assignment.members
+        for member in roles.members
         for caption in member.captions
     }
     kept = tuple(r for r in row.results if owners.get(r.caption_id, "") == r.user)

@@ -1,6 +1,8 @@
-"""A row's images in benchmark `personal`, found by whose caption they are and for whom.
+"""A row's images in benchmark `personal`: whose caption, for whom, and what users make of them.
 
-Elsewhere: rows (`rows`), who is drawn for whom (`assignment`), utilities (`tastes`).
+Each distinct image is rated once a user: equal attributes are one rating, so two equal images tie
+to the last bit whatever batch they are rated in. Elsewhere: rows (`rows`), who is drawn for whom
+(`roles`), where tastes come from (`protocols.Truth`).
 """
 
 from __future__ import annotations
@@ -11,13 +13,33 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from ppdbench.benchmarks.assignment import Assignment, Member, PersonalSplit
 from ppdbench.benchmarks.plan import Context
+from ppdbench.benchmarks.roles import Member, PersonalSplit, Roles
 from ppdbench.benchmarks.rows import Row
-from ppdbench.benchmarks.tastes import Attributes, Tastes
-from ppdbench.protocols import Caption
+from ppdbench.protocols import Caption, Truth
 
+Attributes = tuple[float, ...]
 Floats = NDArray[np.float64]
+
+
+class Tastes:
+    """Remembers ratings."""
+
+    def __init__(self, truth: Truth) -> None:
+        self._truth = truth
+        self._known: dict[str, dict[Attributes, float]] = {}
+
+    def rate(self, user: str, images: Sequence[Attributes]) -> list[float]:
+        """Utilities of images for a user, by id, in order; only differences mean anything."""
+        known = self._known.setdefault(user, {})
+        new = [image for image in dict.fromkeys(images) if image not in known]
+        if new:
+            known.update(zip(new, self._truth.utility(user, np.array(new)).tolist(), strict=True))
+        return [known[image] for image in images]
+
+    def dominant(self, user: str) -> str:
+        """The attribute that the user cares most for, with its sign."""
+        return self._truth.dominant(user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,14 +71,14 @@ class Pictures:
         return self.of(case.owner.own if self.conditioned else None, case.caption, case.sample)
 
 
-def cases(assignment: Assignment, split: PersonalSplit | None = None) -> list[Case]:
+def cases(roles: Roles, split: PersonalSplit | None = None) -> list[Case]:
     """Every caption of every user, or of a split's, in the run's order."""
     return [
         Case(member, caption, sample)
-        for member in assignment.members
+        for member in roles.members
         if split in (None, member.split)
         for caption in member.captions
-        for sample in range(assignment.samples)
+        for sample in range(roles.samples)
     ]
 
 

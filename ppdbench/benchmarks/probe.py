@@ -252,12 +252,7 @@ def _choices(rows: Sequence[tuple[Floats, Floats, bool, str]]) -> Choices:
 
 
 def _rate(name: str, hits: Floats, users: NDArray[np.str_]) -> dict[str, float | None]:
-    interval = cluster_bootstrap_mean(hits, users, bounds=(0.0, 1.0))
-    return {
-        name: interval.estimate,
-        f"{name}_ci_low": interval.ci_low,
-        f"{name}_ci_high": interval.ci_high,
-    }
+    return cluster_bootstrap_mean(hits, users, bounds=(0.0, 1.0)).fields(name)
 
 
 def _true_rate(
@@ -269,11 +264,8 @@ def _true_rate(
 
 
 def _gain(differences: Floats, users: NDArray[np.str_]) -> dict[str, float | None]:
-    interval = cluster_bootstrap_mean(differences, users, bounds=(-1.0, 1.0))
     return {
-        "gain": interval.estimate,
-        "gain_ci_low": interval.ci_low,
-        "gain_ci_high": interval.ci_high,
+        **cluster_bootstrap_mean(differences, users, bounds=(-1.0, 1.0)).fields("gain"),
         "gain_p_value": sign_flip_test(cluster_totals(users, differences)[:, 0]).p_value,
     }
 

@@ -2,9 +2,10 @@
 
 For reward r a conditioned generator is judged by the images of the user who cares for r alone,
 any other by its only images. Pairs share caption and noise; ties are half a win; intervals
-resample captions; p-values of one opponent are corrected over its rewards (Holm). What is unknown
-is null with a `reason`. Elsewhere: the size of gains (`gains`), caption categories
-(`categories`), caption fidelity (`fidelity`), the arithmetic (`ppdbench.statistics`).
+resample captions; p-values of one opponent are corrected over its rewards (Holm). By category of
+the captions, as PartiPrompts' are reported, rates are described, not tested: a category has few
+captions, and there are many of them. What is unknown is null with a `reason`. Elsewhere: the size
+of gains (`gains`), caption fidelity (`fidelity`), the arithmetic (`ppdbench.statistics`).
 """
 
 from __future__ import annotations
@@ -13,12 +14,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ppdbench.benchmarks.categories import by_category
-from ppdbench.benchmarks.cell import cell
 from ppdbench.benchmarks.fidelity import fidelity, fidelity_difference
 from ppdbench.benchmarks.gains import gains, gold_gains
 from ppdbench.benchmarks.plan import user_id
-from ppdbench.benchmarks.rows import Row, gold_of, paired
+from ppdbench.benchmarks.rows import Key, Row, gold_of, paired, scores_by
+from ppdbench.runs.results import Result
 from ppdbench.statistics.holm import holm
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
 from ppdbench.statistics.win_rate import win_rate
@@ -83,6 +83,58 @@ def summarise(comparison: Comparison) -> dict[str, Any]:
     return found
 
 
+def by_category(
+    model: Row,
+    baseline: Row,
+    rewards: Sequence[str],
+    category_of: Mapping[str, str],
+    withheld: str | None,
+) -> dict[str, dict[str, Any]]:
+    """Category -> reward -> win rate with interval and n; in the order of the captions.
+
+    Args:
+        model: each reward counts on its own user's images, or on the only ones.
+        baseline: whom the win rates are over.
+        rewards: names of the rewards.
+        category_of: caption id -> category.
+        withheld: why no figure is given, if so.
+    """
+    return {
+        category: {
+            reward: cell(
+                {
+                    key: result
+                    for key, result in model.for_reward(reward).items()
+                    if category_of.get(key[0]) == category
+                },
+                baseline,
+                reward,
+                withheld,
+            )
+            for reward in rewards
+        }
+        for category in dict.fromkeys(category_of.values())
+    }
+
+
+def cell(
+    results: Mapping[Key, Result], baseline: Row, reward: str, withheld: str | None
+) -> dict[str, Any]:
+    """`win_rate`, its interval and n; what is not given is null, with a `reason`."""
+    ours, theirs, keys = paired(scores_by(results, reward), baseline.scores(reward))
+    found = win_rate(ours, theirs, [caption for caption, _ in keys])
+    if withheld:
+        blank = dict.fromkeys(("win_rate", "ci_low", "ci_high"))
+        return {**blank, "n": found.n, "reason": withheld}
+    known = {
+        "win_rate": found.rate,
+        "ci_low": found.ci_low,
+        "ci_high": found.ci_high,
+        "n": found.n,
+    }
+    return {**known, "reason": found.reason} if found.reason else known
+
+
 def _against(comparison: Comparison, opponent: str, scorers: Mapping[str, str]) -> dict[str, Any]:
     """Reward -> figures against one opponent; `scorers` says who measures each reward."""
     row = comparison.rows.get(opponent)
@@ -106,12 +158,8 @@ def _figures(comparison: Comparison, row: Row, reward: str, scorer: str) -> dict
     found = win_rate(ours, theirs, captions)
     mean, other = (cluster_bootstrap_mean(scores, captions) for scores in (ours, theirs))
     figures = {
-        "mean": mean.estimate,
-        "mean_ci_low": mean.ci_low,
-        "mean_ci_high": mean.ci_high,
-        "opponent_mean": other.estimate,
-        "opponent_mean_ci_low": other.ci_low,
-        "opponent_mean_ci_high": other.ci_high,
+        **mean.fields("mean"),
+        **other.fields("opponent_mean"),
         "win_rate": found.rate,
         "ci_low": found.ci_low,
         "ci_high": found.ci_high,

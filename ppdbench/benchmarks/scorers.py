@@ -86,8 +86,7 @@ class Scorers:
                 self.loaded[key] = classifier
             sha256 = classifier.sha256 if classifier else None
             entry = {"identity": sha256 and fingerprint({"sha256": sha256}), "sha256": sha256}
-        elif key == TRUTH:
-            assert self._truth is not None  # noqa: S101 - else it has no stamp
+        elif self._truth is not None and key == TRUTH:
             self.loaded[key] = self._truth
             entry = {"identity": self._truth.identity, "attributes": list(self._truth.attributes)}
         else:

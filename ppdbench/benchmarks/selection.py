@@ -22,7 +22,7 @@ from ppdbench.protocols import (
 )
 
 BENCHMARKS = ("rewards", "users", "personal")
-"""In the order in which they are made and reported."""
+"""In the order in which they are reported."""
 OF_PEOPLE = BENCHMARKS[1:]
 
 

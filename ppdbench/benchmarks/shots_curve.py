@@ -10,16 +10,14 @@ from typing import Any
 
 import numpy as np
 
-from ppdbench.benchmarks.assignment import SPLITS, Assignment, PersonalSplit
-from ppdbench.benchmarks.gain_parts import part
-from ppdbench.benchmarks.pictures import Pictures, cases, users_of, utilities
-from ppdbench.benchmarks.tastes import Tastes
+from ppdbench.benchmarks.pictures import Pictures, Tastes, cases, users_of, utilities
+from ppdbench.benchmarks.roles import SPLITS, PersonalSplit, Roles
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
 from ppdbench.statistics.win_rate import outcomes, win_rate
 
 
 def shots_curve(
-    assignment: Assignment,
+    roles: Roles,
     pictures: Pictures,
     baseline: Pictures,
     tastes: Tastes,
@@ -29,8 +27,8 @@ def shots_curve(
     wanted: list[PersonalSplit | None] = [*SPLITS, None]
     return {
         split or "all": [
-            _point(count, assignment, split, pictures, baseline, tastes, withheld)
-            for count in assignment.shots
+            _point(count, roles, split, pictures, baseline, tastes, withheld)
+            for count in roles.shots
         ]
         for split in wanted
     }
@@ -38,14 +36,14 @@ def shots_curve(
 
 def _point(
     count: int,
-    assignment: Assignment,
+    roles: Roles,
     split: PersonalSplit | None,
     pictures: Pictures,
     baseline: Pictures,
     tastes: Tastes,
     withheld: str | None,
 ) -> dict[str, Any]:
-    found = cases(assignment, split)
+    found = cases(roles, split)
     ours = utilities(
         found, tastes, lambda c: pictures.of(c.owner.by_shots(count), c.caption, c.sample)
     )
@@ -67,7 +65,7 @@ def _point(
         "ci_high": rate.ci_high,
         "n": rate.n,
         "n_users": rate.n_clusters,
-        **part("over_zero", rise),
+        **rise.fields("over_zero"),
     }
     if withheld:
         blank = [key for key in point if key not in ("shots", "n", "n_users")]

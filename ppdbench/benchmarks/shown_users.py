@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Any
 
-from ppdbench.benchmarks.assignment import Assignment
+from ppdbench.benchmarks.roles import Roles
 from ppdbench.protocols import Truth
 
 USERS = 5
@@ -17,7 +17,7 @@ CAPTIONS = 5
 
 
 def shown_users(
-    assignment: Assignment,
+    roles: Roles,
     truth: Truth,
     profiles: Mapping[str, str],
     unserved: Collection[str] = (),
@@ -25,12 +25,12 @@ def shown_users(
     """The first users of the last group, and captions of theirs; nothing where there is none.
 
     Args:
-        assignment: the roles; its last group is of unseen users where the suite has enough.
+        roles: the roles; its last group is of unseen users where the suite has enough.
         unserved: splits of which the model serves nobody, or not everybody.
         truth: says what each user likes most.
         profiles: context id -> the user's taste in words, as an encoder wrote it.
     """
-    groups = [[assignment.members[number] for number in group] for group in assignment.groups]
+    groups = [[roles.members[number] for number in group] for group in roles.groups]
     groups = [group for group in groups if group[0].split not in unserved]
     if not groups:
         return {}

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import difflib
 import hashlib
+import itertools
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args
 
-from ppdbench.benchmarks.contexts import ENCODED
+from ppdbench.benchmarks.contexts import ENCODED, given
 from ppdbench.benchmarks.make_generators import make_generators
 from ppdbench.benchmarks.plan_personal import hears_users
 from ppdbench.errors import PpdbenchError, UsageError, one_line
@@ -26,6 +27,7 @@ from ppdbench.protocols import (
     LoadContext,
     People,
     Suite,
+    UserCode,
     UserContext,
     UserEncoder,
     UserSplit,
@@ -44,6 +46,8 @@ SCHEMA_VERSION = 1
 LIST = "pictures.json"
 SHEET = "sheet.png"
 MOST_SEED = 2**63 - 1
+Shown = tuple[str, str, UserContext]
+"""A name for files, a user id or a folder's name, and the shots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,7 +171,7 @@ def _sitters(
     from ppdbench.users.contexts import user_context
     from ppdbench.users.shots_folder import read_shots
 
-    shown: list[tuple[str, str, UserContext]] = []
+    shown: list[Shown] = []
     for user in dict.fromkeys(users):
         people = suite.people
         if people is None:
@@ -179,58 +183,53 @@ def _sitters(
     for folder in dict.fromkeys(folders):
         context = read_shots(folder)
         shown.append((f"shots-{_slug(folder.resolve().name)}", folder.resolve().name, context))
-    names = [name for name, _, _ in shown]
-    labels = [
-        name if names.count(name) == 1 else f"{name}-{number}" for number, name in enumerate(names)
-    ]
     info = generator.info
-    if not shown or not ENCODED & info.conditions_on:
-        given = [
-            UserContext(id=context.id, shots=context.shots if "shots" in info.conditions_on else ())
-            for _, _, context in shown
-        ]
-        return [
-            Sitter(name=label, known_as=known, shots=len(c.shots), context=context, profile=None)
-            for label, (_, known, c), context in zip(labels, shown, given, strict=True)
-        ], None
-    encoder = _encoder(generator, suite, device)
-    return _encoded(generator, encoder, labels, shown, events), encoder
+    encoder = None
+    codes: list[UserCode | None] = [None] * len(shown)
+    if shown and ENCODED & info.conditions_on:
+        encoder = _encoder(generator, suite, device)
+        codes = _codes(generator, encoder, shown, events)
+    sitters = [
+        Sitter(
+            name=label,
+            known_as=known,
+            shots=len(context.shots),
+            context=given(info, context.id, context.shots, encoder, code),
+            profile=code.profile if code else None,
+        )
+        for label, (_, known, context), code in zip(_labels(shown), shown, codes, strict=True)
+    ]
+    return sitters, encoder
 
 
-def _encoded(
-    generator: Generator,
-    encoder: UserEncoder,
-    labels: Sequence[str],
-    shown: Sequence[tuple[str, str, UserContext]],
-    events: Events,
-) -> list[Sitter]:
+def _labels(shown: Sequence[Shown]) -> list[str]:
+    """Names that no two have; files are called by them."""
+    found: list[str] = []
+    for name, _, _ in shown:
+        others = (f"{name}-{number}" for number in itertools.count(1))
+        found.append(next(each for each in itertools.chain([name], others) if each not in found))
+    return found
+
+
+def _codes(
+    generator: Generator, encoder: UserEncoder, shown: Sequence[Shown], events: Events
+) -> list[UserCode | None]:
+    """What the encoder says of everybody.
+
+    Raises:
+        UsageError: it knows nothing of somebody.
+    """
     from ppdbench.users.encode import embed
 
-    heard, name = generator.info.conditions_on, encoder.info.name
     codes = embed(encoder, [context for _, _, context in shown], events=events)
-    sitters = []
-    for label, (_, known, context), code in zip(labels, shown, codes, strict=True):
-        if code is None or ("profile" in heard and code.profile is None):
+    for (_, known, _), code in zip(shown, codes, strict=True):
+        if code is None or ("profile" in generator.info.conditions_on and code.profile is None):
             raise UsageError(
-                f"{generator.info.name} cannot serve {known}: {name} knows nothing of them",
+                f"{generator.info.name} cannot serve {known}: {encoder.info.name} knows nothing "
+                "of them",
                 fix="choose a user who gave training pairs, or a model that reads shots",
             )
-        given = UserContext(
-            id=context.id,
-            shots=context.shots if "shots" in heard else (),
-            embeddings={name: code.embedding} if "embeddings" in heard else {},
-            profile=code.profile if "profile" in heard else None,
-        )
-        sitters.append(
-            Sitter(
-                name=label,
-                known_as=known,
-                shots=len(context.shots),
-                context=given,
-                profile=code.profile,
-            )
-        )
-    return sitters
+    return codes
 
 
 def _encoder(generator: Generator, suite: Suite, device: str) -> UserEncoder:

@@ -2,7 +2,7 @@
 
 It is computed from records alone, and computed again only when one of its inputs changed; which,
 its field `inputs` tells. Elsewhere: the figures (`rewards`, `personal`), the rows they compare
-(`run_rows`), the records (`runs.results`).
+(`rows`), the records (`runs.results`).
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from typing import Any
 from ppdbench import __version__
 from ppdbench.benchmarks.job import Job
 from ppdbench.benchmarks.plan import Drawn
-from ppdbench.benchmarks.rows import Row, count_ok
-from ppdbench.benchmarks.run_rows import about, fresh_row, recorded_row
+from ppdbench.benchmarks.roles import Roles
+from ppdbench.benchmarks.rows import Row, about, count_ok, fresh_row, recorded_row
 from ppdbench.benchmarks.users_records import FILE as USERS_FILE
 from ppdbench.leaderboard.recorded import Baseline, Crowd, RecordedEntry, recorded
-from ppdbench.protocols import Events
+from ppdbench.protocols import Events, Truth
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.fingerprint import fingerprint
@@ -36,7 +36,7 @@ from ppdbench.runs.results import (
 )
 
 SCHEMA_VERSION = 1
-SUMMARY_VERSION = 4
+SUMMARY_VERSION = 5
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
 REWARD_FIELDS = (
@@ -99,7 +99,7 @@ def write_summary(
 def _crowd(job: Job) -> Crowd | None:
     """The people that this run draws for."""
     people = job.suite.people
-    if job.assignment is None or people is None or people.truth is None:
+    if job.roles is None or people is None or people.truth is None:
         return None
     return Crowd(digest=people.digest, truth=people.truth.identity)
 
@@ -131,10 +131,12 @@ def _summary(
     benchmarks: dict[str, Any] = {}
     if "rewards" in rows:
         benchmarks |= _rewards(job, rows["rewards"], entries, rewards, classified, withheld)
+    lost = None
     if "users" in job.benchmarks:
-        benchmarks |= _users(run, job, fail_on_error)
-    if "personal" in rows:
-        benchmarks |= _personal(run, job, rows["personal"], withheld)
+        found, lost = _users(run, job, fail_on_error)
+        benchmarks |= found
+    if "personal" in rows and job.roles and suite.people and suite.people.truth:
+        benchmarks |= _personal(run, job, job.roles, suite.people.truth, rows["personal"], withheld)
     return {
         "schema_version": SCHEMA_VERSION,
         "suite": suite.name,
@@ -147,7 +149,7 @@ def _summary(
         "n_ok": n_ok,
         "n_expected": n_expected,
         "complete": n_ok == n_expected,
-        "withheld": withheld,
+        "withheld": withheld or lost,
         "notes": list(suite.notes),
         "generators": {
             name: about([own[name] for own in rows.values() if name in own]) | _unserved(job, name)
@@ -239,8 +241,11 @@ def _rewards(
     }
 
 
-def _users(run: RunDirectory, job: Job, fail_on_error: float) -> dict[str, Any]:
-    """The figures of benchmark `users`, withheld where too many groups have no embedding."""
+def _users(run: RunDirectory, job: Job, fail_on_error: float) -> tuple[dict[str, Any], str | None]:
+    """The figures of benchmark `users`, and why those of the model's own encoder are withheld.
+
+    An encoder's are where too many groups have no embedding by it.
+    """
     from ppdbench.benchmarks.users_figures import Ceilings, summarise_users
 
     truth = job.suite.people.truth if job.suite.people else None
@@ -250,34 +255,37 @@ def _users(run: RunDirectory, job: Job, fail_on_error: float) -> dict[str, Any]:
         if job.full:
             ceilings["common"] = truth.identification_ceilings(topics=False)
     found = summarise_users(run.path, ceilings=ceilings)
-    lost = {
-        name: (figures["n_missing"], figures["n_missing"] + figures["n_test"])
-        for name, figures in found.items()
-    }
-    for name, (missing, groups) in lost.items():
+    withheld = {}
+    for name, figures in found.items():
+        missing, groups = figures["n_missing"], figures["n_missing"] + figures["n_test"]
         if missing > fail_on_error * groups:
-            withheld = (
+            withheld[name] = (
                 f"{missing} of {groups} groups have no embedding by {name}, "
                 f"{fail_on_error:.1%} are allowed"
             )
-            found[name] = summarise_users(run.path, ceilings=ceilings, withheld=withheld)[name]
-    return {"users": found} if found else {}
+    for name, reason in withheld.items():
+        found[name] = summarise_users(run.path, ceilings=ceilings, withheld=reason)[name]
+    own = job.generators[job.model].info.encoder
+    return ({"users": found} if found else {}), withheld.get(own or "")
 
 
 def _personal(
-    run: RunDirectory, job: Job, rows: Mapping[str, Row], withheld: str | None
+    run: RunDirectory,
+    job: Job,
+    roles: Roles,
+    truth: Truth,
+    rows: Mapping[str, Row],
+    withheld: str | None,
 ) -> dict[str, Any]:
     """The figures of benchmark `personal`."""
     from ppdbench.benchmarks.personal import PersonalComparison, summarise_personal
     from ppdbench.benchmarks.shown_users import shown_users
 
-    people = job.suite.people
-    assert job.assignment and people and people.truth  # noqa: S101 - else it is not made
     encoder = job.generators[job.model].info.encoder or ""
     return summarise_personal(
         PersonalComparison(
-            assignment=job.assignment,
-            truth=people.truth,
+            roles=roles,
+            truth=truth,
             rows=rows,
             model=job.model,
             baseline=job.suite.baseline,
@@ -286,8 +294,8 @@ def _personal(
             withheld=withheld,
         )
     ) | shown_users(
-        job.assignment,
-        people.truth,
+        roles,
+        truth,
         read_profiles(run.path).get(encoder, {}),
         job.unserved.get(job.model, ()),
     )

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, overload
 
+from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import IdentifiedUser, People, Shot, UserContext
 
 Shown = Literal["own", "captions_only", "labels_swapped"]
@@ -39,7 +40,19 @@ class Group:
 
 
 def groups_of(users: Sequence[IdentifiedUser]) -> list[Group]:
-    """Every group of these users, training and test mixed, in the order of their aliases."""
+    """Every group of these users, training and test mixed, in the order of their aliases.
+
+    Raises:
+        PpdbenchError: a user is to be recognised by a pair that they were learnt by.
+    """
+    for user in users:
+        learnt = {pair for group in user.train for pair in group}
+        again = [pair for group in user.test for pair in group if pair in learnt]
+        if again:
+            raise PpdbenchError(
+                f"user {user.id} has the pair {again[0]} in a training group and in a test group",
+                fix="mend the suite: what `identified` gives must not overlap",
+            )
     found = [
         Group(user=user.id, number=number, train=train, pairs=pairs)
         for user in users

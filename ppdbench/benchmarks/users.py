@@ -9,13 +9,20 @@ the measuring, which leaves records. Elsewhere: what is shown (`user_groups`), t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import cache as once
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.benchmarks.user_groups import SEED, Group, Shown, ShownGroups, groups_of
-from ppdbench.benchmarks.users_records import FILE, Kind, Variant, cut_unfinished, read_users
+from ppdbench.benchmarks.users_records import (
+    FILE,
+    Kind,
+    Measured,
+    Variant,
+    cut_unfinished,
+    read_users,
+)
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import EncoderInfo, Events, IdentifiedUser, People, UserCode, UserEncoder
 from ppdbench.runs.fingerprint import fingerprint
@@ -32,6 +39,7 @@ QUICK: Mapping[Kind, tuple[Variant, ...]] = {"topics": ("own", "captions_only")}
 CONTROLLED: tuple[Variant, ...] = ("own", "captions_only", "labels_swapped", "labels_permuted")
 FULL: Mapping[Kind, tuple[Variant, ...]] = {"topics": CONTROLLED, "common": CONTROLLED}
 READS_IDS = "not applicable: it reads who the user is"
+NO_EMBEDDING = "no embedding"
 Codes = Mapping[Group, UserCode | None]
 
 
@@ -48,7 +56,8 @@ def measure_users(
     """Measure what is missing in the folder's users.jsonl; returns how many variants were made.
 
     Where nothing is missing, no pair is read and no encoder is asked. A variant is written when
-    it is complete.
+    it is complete. One in which a group has no embedding is tried again, and written again where
+    that helped.
 
     Args:
         encoders: each under its own name; those that read ids are left out with the reason.
@@ -71,28 +80,37 @@ def measure_users(
         for kind, variants in (FULL if full else QUICK).items():
             known = read_users(folder).get(encoder.info.name, {}).get(kind)
             there = known.variants if known else {}
-            todo = {
-                variant: identity
-                for variant in variants
-                if (identity := _identity(encoder.info, crowd, kind, variant))
-                != (there[variant].about["identity"] if variant in there else None)
-            }
+            identities = {v: _identity(encoder.info, crowd, kind, v) for v in variants}
+            todo = {v: i for v, i in identities.items() if not _stands(there.get(v), i)}
             if not todo:
                 continue
-            reason = crowd.reason(kind) if encoder.info.uses == "shots" else READS_IDS
+            users = crowd.users(kind) if encoder.info.uses == "shots" else READS_IDS
             about = {"encoder": encoder.info.name, "revision": encoder.info.revision, "kind": kind}
             with RecordWriter(folder / FILE) as writer:
-                if reason:
-                    if known is None or known.left_out != reason:
-                        writer.write([{**about, "variant": None, "left_out": reason}])
-                        events.note(f"{encoder.info.name}, {kind}: left out: {reason}")
+                if isinstance(users, str):
+                    if known is None or known.left_out != users:
+                        writer.write([{**about, "variant": None, "left_out": users}])
+                        events.note(f"{encoder.info.name}, {kind}: left out: {users}")
                     continue
-                for variant, items, found in _variants(encoder, crowd, kind, todo, cache, events):
+                for variant, items, found in _variants(
+                    encoder, people, users, kind, todo, cache, events
+                ):
                     line = {**about, "variant": variant, "identity": todo[variant]}
                     closing = {**line, **found, "items": len(items)}
-                    writer.write([*({**line, **item} for item in items), closing])
+                    lines = [*({**line, **item} for item in items), closing]
+                    if variant in there and lines == there[variant].lines:
+                        continue
+                    writer.write(lines)
                     made += 1
     return made
+
+
+def _stands(measured: Measured | None, identity: str) -> bool:
+    """Whether a variant is there, of these very inputs, with an embedding of every group."""
+    if measured is None or measured.about["identity"] != identity:
+        return False
+    lost = any(item.get("error") == NO_EMBEDDING for item in measured.items)
+    return not lost and not measured.about["n_train_missing"]
 
 
 class _Crowd:
@@ -103,8 +121,8 @@ class _Crowd:
         self.limit = limit
         self._users: dict[Kind, Sequence[IdentifiedUser] | str] = {}
 
-    def reason(self, kind: Kind) -> str | None:
-        """Why nobody can be told apart by captions of this kind; None where they can.
+    def users(self, kind: Kind) -> Sequence[IdentifiedUser] | str:
+        """The users, or why nobody can be told apart by captions of this kind.
 
         Raises:
             MissingPrerequisite: not even by captions of their own.
@@ -119,14 +137,7 @@ class _Crowd:
             else:
                 few = f"{len(found)} users: there is nobody to tell apart"
                 self._users[kind] = found if len(found) > 1 else few
-        known = self._users[kind]
-        return known if isinstance(known, str) else None
-
-    def users(self, kind: Kind) -> Sequence[IdentifiedUser]:
-        """The users, where there is no reason against."""
-        known = self._users[kind]
-        assert not isinstance(known, str)  # noqa: S101 - `reason` was asked first
-        return known
+        return self._users[kind]
 
 
 def _identity(info: EncoderInfo, crowd: _Crowd, kind: Kind, variant: Variant) -> str:
@@ -146,20 +157,21 @@ def _identity(info: EncoderInfo, crowd: _Crowd, kind: Kind, variant: Variant) ->
 
 def _variants(
     encoder: UserEncoder,
-    crowd: _Crowd,
+    people: People,
+    users: Sequence[IdentifiedUser],
     kind: Kind,
-    todo: Mapping[Variant, str],
+    todo: Iterable[Variant],
     cache: Path | bool | None,
     events: Events,
 ) -> Iterator[tuple[Variant, list[dict[str, Any]], dict[str, Any]]]:
     """Each variant with its items and what is to be said of all of them."""
     from ppdbench.users.encode import embed
 
-    groups = groups_of(crowd.users(kind))
+    groups = groups_of(users)
 
     @once
     def codes(shown: Shown) -> Codes:
-        contexts = ShownGroups(crowd.people, groups, shown)
+        contexts = ShownGroups(people, groups, shown)
         found = embed(encoder, contexts, cache=cache, events=events)
         return dict(zip(groups, found, strict=True))
 
@@ -167,7 +179,7 @@ def _variants(
         permuted = variant == "labels_permuted"
         embedded = codes("own" if variant == "labels_permuted" else variant)
         events.stage(f"tell users apart: {encoder.info.name}, {kind}, {variant}", 1)
-        items, found = _told_apart(crowd.users(kind), embedded, permuted=permuted)
+        items, found = _told_apart(users, embedded, permuted=permuted)
         yield variant, items, found
         events.advance(1)
 
@@ -200,7 +212,7 @@ def _told_apart(
         "shrinkage": None,
         "log_rank": None,
     }
-    missing = "no embedding"
+    missing = NO_EMBEDDING
     standing: dict[Group, dict[str, Any]] = {}
     if len(learnt) > 1 and len(train) > len(learnt) and asked:
         names = np.array([column[group.user] for group in train])
@@ -249,7 +261,7 @@ def permuted_users(users: NDArray[np.intp], groups: NDArray[np.intp]) -> NDArray
 def _why(code: UserCode | None, group: Group, learnt: Mapping[str, int], otherwise: str) -> str:
     if code is not None and group.user not in learnt:
         return "no training embedding"
-    return "no embedding" if code is None else otherwise
+    return NO_EMBEDDING if code is None else otherwise
 
 
 def _matrix(groups: Sequence[Group], codes: Codes) -> NDArray[np.float64]:

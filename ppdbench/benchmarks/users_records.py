@@ -37,6 +37,12 @@ class Measured:
     about: Record
     """The line that closes it: n_users, n_train, n_train_missing, shots, shrinkage, seed, ..."""
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """All its lines as they were given to the writer, which stamps them."""
+        whole = (*self.items, self.about)
+        return [{k: v for k, v in line.items() if k != "schema_version"} for line in whole]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Found:

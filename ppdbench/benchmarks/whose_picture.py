@@ -13,10 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from ppdbench.benchmarks.assignment import GROUP, SPLITS, Assignment, Member, PersonalSplit
-from ppdbench.benchmarks.gain_parts import part
-from ppdbench.benchmarks.pictures import Pictures
-from ppdbench.benchmarks.tastes import Tastes
+from ppdbench.benchmarks.pictures import Pictures, Tastes
+from ppdbench.benchmarks.roles import GROUP, SPLITS, Member, PersonalSplit, Roles
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
 
 Test = tuple[float, float]
@@ -24,14 +22,14 @@ Test = tuple[float, float]
 
 
 def whose_picture(
-    assignment: Assignment, pictures: Pictures, tastes: Tastes, withheld: str | None
+    roles: Roles, pictures: Pictures, tastes: Tastes, withheld: str | None
 ) -> dict[str, Any]:
     """Split -> how often and how high the own picture is liked, beside chance."""
     tests = {
-        number: _tests([assignment.members[m] for m in group], pictures, tastes)
-        for number, group in enumerate(assignment.groups)
+        number: _tests([roles.members[m] for m in group], pictures, tastes)
+        for number, group in enumerate(roles.groups)
     }
-    splits = [assignment.members[group[0]].split for group in assignment.groups]
+    splits = [roles.members[group[0]].split for group in roles.groups]
     wanted: list[PersonalSplit | None] = [*SPLITS, None]
     return {
         split or "all": _figures(
@@ -64,12 +62,12 @@ def _figures(tests: dict[int, list[Test]], withheld: str | None) -> dict[str, An
     groups = [number for number, _, _ in rows]
     best = cluster_bootstrap_mean([share for _, share, _ in rows], groups, bounds=(0.0, 1.0))
     rank = cluster_bootstrap_mean([rank for _, _, rank in rows], groups, bounds=(1.0, GROUP))
-    names = {"ci_low": best.ci_low, "ci_high": best.ci_high}
     found: dict[str, Any] = {
         "own_is_best": best.estimate,
-        **names,
+        "ci_low": best.ci_low,
+        "ci_high": best.ci_high,
         "chance": 1 / GROUP,
-        **part("mean_rank", rank),
+        **rank.fields("mean_rank"),
         "mean_rank_chance": (GROUP + 1) / 2,
         "n_groups": best.n_clusters,
         "n": best.n,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import io
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any
@@ -153,7 +153,20 @@ def _picture(
     generator, user = column
     title = _user_title(summary, user)
     label = f"{generator}, {title}" if title else generator
-    alt = f"{caption.text}, drawn by {label}"
+    shown = picture(store, result, f"{caption.text}, drawn by {label}", label)
+    if result is None or not shown.uri:
+        return shown
+    reward = (user or "").removeprefix("reward:")
+    score = result.scores.get(reward)
+    before = base.scores.get(reward) if base else None
+    change: Verdict = "undefined"
+    if score is not None and before is not None and generator != summary["baseline"]:
+        change = "above" if score > before else "below" if score < before else "open"
+    return replace(shown, score=number(score, decimals_for([score])), change=change)
+
+
+def picture(store: ImageStore, result: Result | None, alt: str, label: str) -> Picture:
+    """An item's image as a cell; where there is none, or none that can be read, why."""
     if result is None:
         return Picture(uri="", alt=alt, label=label, note="not drawn")
     if result.image is None:
@@ -163,20 +176,7 @@ def _picture(
     except (PpdbenchError, OSError, ValueError):
         note = "its file is missing or damaged; run the same command again"
         return Picture(uri="", alt=alt, label=label, note=note)
-    reward = (user or "").removeprefix("reward:")
-    score = result.scores.get(reward)
-    before = base.scores.get(reward) if base else None
-    change: Verdict = "undefined"
-    if score is not None and before is not None and generator != summary["baseline"]:
-        change = "above" if score > before else "below" if score < before else "open"
-    return Picture(
-        uri=uri,
-        alt=alt,
-        label=label,
-        score=number(score, decimals_for([score])),
-        change=change,
-        pixelated=pixelated,
-    )
+    return Picture(uri=uri, alt=alt, label=label, pixelated=pixelated)
 
 
 def data_uri(png: bytes) -> tuple[str, bool]:

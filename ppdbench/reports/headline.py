@@ -1,7 +1,8 @@
 """What a run says in one sentence, and why it says nothing.
 
 "Beats" is said only where the 95% interval lies above 50% and, over the rewards of that opponent,
-Holm's p is below 0.05. Elsewhere: how figures are written (`figures`).
+Holm's p is below 0.05; of people "truly liked better" is said by the same rule. Elsewhere: how
+figures are written (`figures`).
 """
 
 from __future__ import annotations
@@ -79,6 +80,39 @@ def headline(summary: Mapping[str, Any]) -> Headline:
     if of("undefined"):
         said.append(f"is not measured on {_together(of('undefined'), len(rewards))}")
     return Headline(text=f"{model} {_join(said)}", withheld=False)
+
+
+def people_headline(summary: Mapping[str, Any]) -> Headline | None:
+    """What the run says of people in a sentence; None without the benchmark."""
+    model, baseline = summary["model"], summary["baseline"]
+    cells = (summary["benchmarks"].get("personal") or {}).get(baseline)
+    if not cells:
+        return None
+    found = {split: outcome(cells.get(split)) for split in ("seen", "unseen")}
+    if all(v == "undefined" for v in found.values()):
+        reasons = [str(cell["reason"]) for cell in cells.values() if cell.get("reason")]
+        reason = reasons[0] if reasons else "nothing was measured"
+        return Headline(text=f"No headline for {model} and people", withheld=True, reason=reason)
+    words = {
+        "above": "is truly liked better than {} by {} users",
+        "below": "is truly liked less than {} by {} users",
+        "open": "cannot be told from {} by {} users",
+        "undefined": "is not measured against {} by {} users",
+    }
+    said = [
+        text.format(baseline, " and ".join(split for split, v in found.items() if v == kind))
+        for kind, text in words.items()
+        if kind in found.values()
+    ]
+    own = [
+        (cell.get("personal_gain_ci_low"), cell.get("personal_gain_p_holm"))
+        for cell in (cells.get(split) or {} for split in found)
+        if is_number(cell.get("personal_gain"))
+    ]
+    if own:
+        sure = all(is_number(low) and low > 0 and is_number(p) and p < LEVEL for low, p in own)
+        said.append("the gain is personal" if sure else "no gain is sure to be personal")
+    return Headline(text=f"{model} {', and '.join(said)}", withheld=False)
 
 
 def _together(titles: Sequence[str], of: int) -> str:

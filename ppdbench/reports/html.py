@@ -20,9 +20,16 @@ from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Caption, PaperRow
 from ppdbench.reports import details, page
 from ppdbench.reports.gallery import gallery
-from ppdbench.reports.headline import Headline, headline, reward_names, reward_title
+from ppdbench.reports.headline import (
+    Headline,
+    headline,
+    people_headline,
+    reward_names,
+    reward_title,
+)
 from ppdbench.reports.identified import identified
-from ppdbench.reports.people import people, people_headline
+from ppdbench.reports.mean_table import means
+from ppdbench.reports.people import people
 from ppdbench.reports.people_gallery import people_gallery
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.captions import read_captions
@@ -87,7 +94,7 @@ def render(
         summary=summary,
         headline=_headline(summary),
         tiles=page.tiles(summary),
-        means=page.means(summary),
+        means=means(summary),
         comparisons=page.comparisons(summary),
         tests=page.tests(summary),
         matrix=page.matrix(summary),

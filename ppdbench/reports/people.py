@@ -1,7 +1,8 @@
 """Benchmark `personal` as the page's section: what the template prints, nothing left to compute.
 
-Pure functions of summary.json; None where a run has no such figures. Elsewhere: the pictures
-(`people_gallery`), the terminal's table (`people_table`), curves (`curves`).
+Pure functions of summary.json; None where a run has no such figures. Elsewhere: the sentence above
+it (`headline`), the pictures (`people_gallery`), the terminal's table (`people_table`), curves
+(`curves`).
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from ppdbench.reports.figures import (
     rate,
     verdict,
 )
-from ppdbench.reports.headline import LEVEL, Headline, outcome
+from ppdbench.reports.headline import outcome, people_headline
 from ppdbench.reports.page import Estimate, fidelity
 from ppdbench.reports.plots import Axis, bar, position
 
@@ -41,8 +42,8 @@ CEILINGS = {
 
 
 def named(cell: Cell | None, name: str) -> Cell | None:
-    """A figure of a cell that has its own interval, as a cell of its own."""
-    if cell is None:
+    """A figure of a cell that has its own interval, as a cell; None where it was not made."""
+    if cell is None or name not in cell:
         return None
     return {
         name: cell.get(name),
@@ -50,39 +51,6 @@ def named(cell: Cell | None, name: str) -> Cell | None:
         "ci_high": cell.get(f"{name}_ci_high"),
         "reason": cell.get("reason"),
     }
-
-
-def people_headline(summary: Summary) -> Headline | None:
-    """What the run says of people in a sentence; None without the benchmark."""
-    model, baseline = summary["model"], summary["baseline"]
-    cells = _found(summary, "personal").get(baseline)
-    if not cells:
-        return None
-    found = {split: outcome(cells.get(split)) for split in ("seen", "unseen")}
-    if all(verdict == "undefined" for verdict in found.values()):
-        reasons = [str(cell["reason"]) for cell in cells.values() if cell.get("reason")]
-        reason = reasons[0] if reasons else "nothing was measured"
-        return Headline(text=f"No headline for {model} and people", withheld=True, reason=reason)
-    words = {
-        "above": "is truly liked better than {} by {} users",
-        "below": "is truly liked less than {} by {} users",
-        "open": "cannot be told from {} by {} users",
-        "undefined": "is not measured against {} by {} users",
-    }
-    said = [
-        text.format(baseline, " and ".join(split for split, v in found.items() if v == kind))
-        for kind, text in words.items()
-        if kind in found.values()
-    ]
-    own = [
-        (cells[split].get("personal_gain_ci_low"), cells[split].get("personal_gain_p_holm"))
-        for split in found
-        if is_number(cells[split].get("personal_gain"))
-    ]
-    if own:
-        sure = all(is_number(low) and low > 0 and is_number(p) and p < LEVEL for low, p in own)
-        said.append("the gain is personal" if sure else "no gain is sure to be personal")
-    return Headline(text=f"{model} {', and '.join(said)}", withheld=False)
 
 
 def people(summary: Summary) -> dict[str, Any] | None:
@@ -95,7 +63,7 @@ def people(summary: Summary) -> dict[str, Any] | None:
         "headline": people_headline(summary),
         "tiles": _tiles(base),
         "panels": [_panel(opponent, cells) for opponent, cells in found.items()],
-        "parts": [_parts(split, base.get(split)) for split in SPLITS if split in base],
+        "parts": [_parts(split, base[split]) for split in SPLITS if _told(base.get(split))],
         "parts_line": position(0.0, GAIN_AXIS),
         "tests": _tests(found),
         "quantiles": [_quantiles(split, base[split]) for split in SPLITS if split in base],
@@ -164,7 +132,12 @@ def _panel(opponent: str, cells: Mapping[str, Cell]) -> dict[str, Any]:
     }
 
 
-def _parts(split: str, cell: Cell | None) -> dict[str, Any]:
+def _told(cell: Cell | None) -> bool:
+    """Whether a cell has a personal gain, or says why not; who hears no users has neither."""
+    return cell is not None and (is_number(cell.get("personal_gain")) or bool(cell.get("reason")))
+
+
+def _parts(split: str, cell: Cell) -> dict[str, Any]:
     """Where the gain over the baseline comes from."""
     rows = []
     for key, label in PARTS.items():
@@ -190,7 +163,7 @@ def _tests(found: Mapping[str, Mapping[str, Cell]]) -> list[dict[str, Any]]:
             "n": _sample(cell),
             "p": p_value(cell.get("p_value")),
             "holm": p_value(cell.get("p_holm")),
-            "gain": points(named(cell, "personal_gain"), "personal_gain"),
+            "gain": points(named(cell if _told(cell) else None, "personal_gain"), "personal_gain"),
             "gain_holm": p_value(cell.get("personal_gain_p_holm")),
             "interval": str(cell.get("interval") or ""),
             "test": str(cell.get("test") or ""),
@@ -298,9 +271,10 @@ def _between(summary: Summary) -> list[dict[str, Any]]:
                 {
                     "name": title,
                     "rho": _rho(walk[key]),
-                    "violations": rate(
-                        {"violations": walk[key].get("violations"), "reason": " "}, "violations"
-                    ).value,
+                    "violations": f"{number(100 * violations, 1)}%"
+                    if is_number(violations := walk[key].get("violations"))
+                    else "",
+                    "ends": rate(named(walk[key], "own_end_win_rate"), "own_end_win_rate"),
                     "p": p_value(walk[key].get("p_holm")),
                     "n": f"{walk[key].get('n')} walks, {walk[key].get('n_pairs')} pairs",
                 }

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Caption
-from ppdbench.reports.gallery import Picture, data_uri
+from ppdbench.reports.gallery import Picture, picture
 from ppdbench.runs.images import ImageStore
-from ppdbench.runs.results import Result, read_results
+from ppdbench.runs.results import read_results
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,8 +88,10 @@ def people_gallery(
                 owner=names.get(caption["owner"], "another user of the group"),
                 seed=next(str(result.seed) for result in results if result),
                 pictures=tuple(
-                    _picture(store, result, text, label)
-                    for result, (_, _, label) in zip(results, columns, strict=True)
+                    picture(
+                        store, result, f"{text}, drawn {'for' if user else 'by'} {label}", label
+                    )
+                    for result, (_, user, label) in zip(results, columns, strict=True)
                 ),
             )
         )
@@ -108,21 +109,3 @@ def people_gallery(
         ),
         rows=tuple(rows),
     )
-
-
-def _picture(store: ImageStore, result: Result | None, caption: str, label: str) -> Picture:
-    alt = (
-        f"{caption}, drawn by {label}"
-        if result is None or result.user is None
-        else (f"{caption}, drawn for {label}")
-    )
-    if result is None:
-        return Picture(uri="", alt=alt, label=label, note="not drawn")
-    if result.image is None:
-        return Picture(uri="", alt=alt, label=label, note="; ".join(result.errors) or "failed")
-    try:
-        uri, pixelated = data_uri(store.read(result.image))
-    except (PpdbenchError, OSError, ValueError):
-        note = "its file is missing or damaged; run the same command again"
-        return Picture(uri="", alt=alt, label=label, note=note)
-    return Picture(uri=uri, alt=alt, label=label, pixelated=pixelated)

@@ -11,10 +11,10 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.reports.figures import Cell, Shown, is_number, rate
-from ppdbench.reports.headline import outcome
+from ppdbench.reports.headline import outcome, people_headline
 from ppdbench.reports.identified import identified
-from ppdbench.reports.people import SPLITS, named, people, people_headline
-from ppdbench.reports.tables import STYLES
+from ppdbench.reports.people import SPLITS, named, people
+from ppdbench.reports.tables import STYLES, empty_table
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -37,7 +37,7 @@ def _personal_table(summary: Mapping[str, Any]) -> Table:
 
     said = people_headline(summary)
     title = "" if said is None else f"{said.text}: {said.reason}" if said.withheld else said.text
-    table = _table(title, "\n".join(_notes(summary)))
+    table = empty_table(title, "\n".join(_notes(summary)))
     table.add_column("", overflow="fold", min_width=13)
     for heading in SPLITS.values():
         table.add_column(heading, justify="right", overflow="fold", min_width=17)
@@ -74,7 +74,7 @@ def _users_table(summary: Mapping[str, Any]) -> Table:
     from rich.text import Text
 
     caption = "how often the right user is among the K best; 95% intervals, users are the sample"
-    table = _table("users told apart by their embeddings", caption)
+    table = empty_table("users told apart by their embeddings", caption)
     for heading in ("", "top-1", "top-5", "top-16"):
         table.add_column(heading, justify="right" if heading else "left", overflow="fold")
     for block in identified(summary):
@@ -95,22 +95,6 @@ def _dim(table: Table, *cells: str) -> None:
     from rich.text import Text
 
     table.add_row(*(Text(cell, style="dim") for cell in cells))
-
-
-def _table(title: str, caption: str) -> Table:
-    from rich import box
-    from rich.table import Table
-    from rich.text import Text
-
-    return Table(
-        title=Text(title),
-        caption=Text(caption),
-        title_style="bold",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-    )
 
 
 def _win(cell: Cell | None) -> Text:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from ppdbench.reports import details, page
 from ppdbench.reports.figures import Shown, Verdict
 from ppdbench.reports.headline import headline, reward_names, reward_title
+from ppdbench.reports.mean_table import means
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -26,20 +27,11 @@ def eval_table(summary: Mapping[str, Any]) -> Table:
     Args:
         summary: the content of summary.json.
     """
-    from rich import box
-    from rich.table import Table
     from rich.text import Text
 
     said = headline(summary)
-    table = Table(
-        title=Text(f"{said.text}: {said.reason}" if said.withheld else said.text),
-        caption=Text("\n".join(_notes(summary))),
-        title_style="bold",
-        title_justify="left",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        padding=(0, 1),
-    )
+    title = f"{said.text}: {said.reason}" if said.withheld else said.text
+    table = empty_table(title, "\n".join(_notes(summary)))
     table.add_column("", overflow="fold", min_width=13)
     titles = [reward_title(summary, name) for name in reward_names(summary)]
     for title in titles:
@@ -51,11 +43,28 @@ def eval_table(summary: Mapping[str, Any]) -> Table:
     return table
 
 
+def empty_table(title: str, caption: str) -> Table:
+    """A table as all of ours look, without columns yet; title and caption are plain text."""
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    return Table(
+        title=Text(title),
+        caption=Text(caption),
+        title_style="bold",
+        title_justify="left",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        padding=(0, 1),
+    )
+
+
 def _add_means(table: Table, summary: Mapping[str, Any], columns: int) -> None:
     from rich.text import Text
 
     table.add_row(Text("mean score", style="bold"))
-    rows = page.means(summary)["rows"]
+    rows = means(summary)["rows"]
     for row in rows:
         cells = [
             Text.assemble(

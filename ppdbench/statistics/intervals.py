@@ -37,6 +37,14 @@ class Interval:
     """How the bounds were found; "none" where there are none."""
     reason: str | None = None
 
+    def fields(self, name: str) -> dict[str, float | None]:
+        """The estimate under a name and its bounds beside it, as files hold them."""
+        return {
+            name: self.estimate,
+            f"{name}_ci_low": self.ci_low,
+            f"{name}_ci_high": self.ci_high,
+        }
+
 
 def wilson(k: float, n: int, *, confidence: float = 0.95) -> Interval:
     """Wilson's score interval of k successes in n independent trials; k may count half ties.
@@ -50,19 +58,7 @@ def wilson(k: float, n: int, *, confidence: float = 0.95) -> Interval:
         raise ValueError(f"{k} successes in {n} trials")
     if n == 0:
         return _refuse(None, 0, 0, confidence, "no observations")
-    z = float(stats.norm.ppf((1 + confidence) / 2))
-    rate = k / n
-    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
-    half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
-    return Interval(
-        estimate=rate,
-        ci_low=0.0 if k == 0 else max(0.0, centre - half),
-        ci_high=1.0 if k == n else min(1.0, centre + half),
-        n=n,
-        n_clusters=n,
-        confidence=confidence,
-        method="Wilson",
-    )
+    return _interval(k / n, _wilson_bounds(k, n, confidence), n, n, confidence, "Wilson")
 
 
 def cluster_bootstrap_mean(
@@ -186,15 +182,24 @@ def _ratio(totals: NDArray[np.float64]) -> NDArray[np.float64]:
     return totals[:, 0] / totals[:, 1]
 
 
+def _wilson_bounds(k: float, n: int, confidence: float) -> tuple[float, float]:
+    """Bounds of k successes in n > 0 trials; at a bound itself, that bound."""
+    z = float(stats.norm.ppf((1 + confidence) / 2))
+    rate = k / n
+    centre = (rate + z * z / (2 * n)) / (1 + z * z / n)
+    half = z * math.sqrt(rate * (1 - rate) / n + z * z / (4 * n * n)) / (1 + z * z / n)
+    low = 0.0 if k == 0 else max(0.0, centre - half)
+    return low, 1.0 if k == n else min(1.0, centre + half)
+
+
 def _scaled_wilson(
     mean: float, n: int, size: int, confidence: float, bounds: tuple[float, float]
 ) -> Interval:
     """Wilson on bounds other than 0 and 1; a cluster's mean varies at most as one trial does."""
     low, high = bounds
     share = min(1.0, max(0.0, (mean - low) / (high - low)))
-    inner = wilson(share * size, size, confidence=confidence)
-    assert inner.ci_low is not None and inner.ci_high is not None  # noqa: S101 - size >= 1
-    found = (low + inner.ci_low * (high - low), low + inner.ci_high * (high - low))
+    below, above = _wilson_bounds(share * size, size, confidence)
+    found = (low + below * (high - low), low + above * (high - low))
     return _interval(mean, found, n, size, confidence, "Wilson, one trial a cluster")
 
 
@@ -206,8 +211,7 @@ def _unanimous(
     Those could lie as far off as `bounds` allow. At a bound itself, as where all pairs are won,
     this is Wilson's interval.
     """
-    others = wilson(0, size, confidence=confidence).ci_high
-    assert others is not None  # noqa: S101 - only of nothing does Wilson know no bound
+    _, others = _wilson_bounds(0, size, confidence)
     found = (mean - others * (mean - bounds[0]), mean + others * (bounds[1] - mean))
     return _interval(mean, found, n, size, confidence, "Wilson on clusters that disagree")
 

@@ -48,7 +48,7 @@ class TopK:
     accuracy: float | None
     ci_low: float | None
     ci_high: float | None
-    chance: float | None
+    chance: float
     n: int
     """Items."""
     n_clusters: int
@@ -141,26 +141,15 @@ def top_k(
     Raises:
         ValueError: shapes differ, or `k` or `n` is not positive.
     """
-    right, level = hits(found, k), chance(k, n)
-    if not len(right):
-        return TopK(
-            accuracy=None,
-            ci_low=None,
-            ci_high=None,
-            chance=level,
-            n=0,
-            n_clusters=0,
-            p_value=None,
-            test="none",
-            interval="none",
-            reason="no items",
-        )
-    labels = np.asarray(clusters)
+    right, level, labels = hits(found, k), chance(k, n), np.asarray(clusters)
     interval = hit_rate(right, labels, confidence=confidence, resamples=resamples, seed=seed)
-    _, first = np.unique(labels, return_index=True)
-    alone = len(first) == len(labels)
-    tested = right[first]
-    sure = math.floor(float(tested.sum()) + ROUNDING * len(tested))
+    p_value, test = None, "none"
+    if interval.n:
+        _, first = np.unique(labels, return_index=True)
+        sure = math.floor(float(right[first].sum()) + ROUNDING * len(first))
+        p_value = float(stats.binomtest(sure, len(first), level, alternative="greater").pvalue)
+        alone = len(first) == len(labels)
+        test = "exact binomial, one-sided" + ("" if alone else ", first item of each cluster")
     return TopK(
         accuracy=interval.estimate,
         ci_low=interval.ci_low,
@@ -168,8 +157,8 @@ def top_k(
         chance=level,
         n=interval.n,
         n_clusters=interval.n_clusters,
-        p_value=float(stats.binomtest(sure, len(tested), level, alternative="greater").pvalue),
-        test="exact binomial, one-sided" + ("" if alone else ", first item of each cluster"),
+        p_value=p_value,
+        test=test,
         interval=interval.method,
         reason=interval.reason,
     )

@@ -81,28 +81,19 @@ def win_rate(
         seed=seed,
         bounds=(0.0, 1.0),
     )
-    if interval.n == 0:
-        return WinRate(
-            rate=None,
-            ci_low=None,
-            ci_high=None,
-            n=0,
-            n_clusters=0,
-            p_value=None,
-            test="none",
-            interval="none",
-            reason="no pairs to compare",
-        )
-    rows = cluster_totals(clusters, won - 0.5)
-    flips = sign_flip_test(rows[:, 0], resamples=resamples, seed=seed)
+    p_value, test = None, "none"
+    if interval.n:
+        totals = cluster_totals(clusters, won - 0.5)[:, 0]
+        flips = sign_flip_test(totals, resamples=resamples, seed=seed)
+        p_value, test = flips.p_value, flips.test
     return WinRate(
         rate=interval.estimate,
         ci_low=interval.ci_low,
         ci_high=interval.ci_high,
         n=interval.n,
         n_clusters=interval.n_clusters,
-        p_value=flips.p_value,
-        test=flips.test,
+        p_value=p_value,
+        test=test,
         interval=interval.method,
-        reason=interval.reason,
+        reason=interval.reason if interval.n else "no pairs to compare",
     )

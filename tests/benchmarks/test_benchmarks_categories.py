@@ -14,9 +14,8 @@ import pytest
 from toy_runs import run, summary_of, use_toy_world
 
 from ppdbench import plugins
-from ppdbench.benchmarks.categories import by_category
-from ppdbench.benchmarks.cell import cell
 from ppdbench.benchmarks.evaluate import TooManyFailures
+from ppdbench.benchmarks.rewards import by_category, cell
 from ppdbench.benchmarks.rows import Row
 from ppdbench.protocols import Caption, GenerationRequest
 from ppdbench.reports.html import write_report

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import fake_world
 import people_world
 import pytest
+from town_runs import FEW, by_arm, run, use_town
 from toy_runs import figures, summary_of
 
-from ppdbench import plugins
-from ppdbench.benchmarks.evaluate import TooManyFailures, evaluate
+from ppdbench.benchmarks.evaluate import TooManyFailures
 from ppdbench.benchmarks.selection import BENCHMARKS
 from ppdbench.errors import (
     FingerprintMismatch,
@@ -22,41 +23,10 @@ from ppdbench.errors import (
     PpdbenchError,
     UsageError,
 )
-from ppdbench.leaderboard import recorded as leaderboard
 from ppdbench.protocols import GenerationRequest
 from ppdbench.runs.records import read_records
 
-FEW = 17
-"""Users a split: one group, and one more."""
-
-
-@pytest.fixture(autouse=True)
-def world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(plugins, "entry_points", people_world.entry_points)
-    monkeypatch.setattr(leaderboard, "installed", lambda: tmp_path / "leaderboards")
-    monkeypatch.setenv("PPDBENCH_CACHE", str(tmp_path / "cache"))
-    fake_world.calls.clear()
-
-
-def run(tmp_path: Path, *models: str, **options: Any) -> Path:
-    options.setdefault("events", fake_world.Quiet())
-    options.setdefault("benchmarks", ["personal"])
-    options.setdefault("limit", FEW)
-    return evaluate(
-        models or ["embedder"],
-        suite="town",
-        runs=tmp_path / "runs",
-        device="cpu",
-        **{"batch_size": 64, **options},
-    )
-
-
-def by_arm(folder: Path, generator: str) -> dict[str, int]:
-    found: dict[str, int] = {}
-    for record in read_records(folder / "generations.jsonl"):
-        if record["generator"] == generator:
-            found[record["arm"]] = found.get(record["arm"], 0) + 1
-    return found
+world = pytest.fixture(autouse=True)(use_town)
 
 
 def test_each_user_is_embedded_once_and_each_picture_drawn_and_measured_once(
@@ -121,74 +91,6 @@ def test_a_run_that_was_stopped_ends_where_an_undisturbed_one_ends(
     assert figures(folder) == figures(whole)
     items = [record["item"] for record in read_records(folder / "generations.jsonl")]
     assert len(items) == len(set(items))
-
-
-def test_a_recorded_opponent_equals_the_fresh_one(tmp_path: Path) -> None:
-    fresh = run(tmp_path, "embedder", "brighter", limit=None)
-    cell = summary_of(run(tmp_path, limit=None))["benchmarks"]["personal"]["brighter"]["all"]
-    assert cell["win_rate"] is None and "--model brighter" in cell["reason"]
-    leaderboard.record_entry(fresh, "brighter", tmp_path / "leaderboards" / "town")
-    fake_world.calls.clear()
-    found = summary_of(run(tmp_path, limit=None))
-    assert fake_world.calls == []
-    expected = summary_of(fresh)["benchmarks"]["personal"]["brighter"]
-    for split, cell in found["benchmarks"]["personal"]["brighter"].items():
-        assert cell.pop("source") == "recorded"
-        assert expected[split] == {**cell, "source": "fresh"}
-    assert found["generators"]["brighter"]["source"] == "recorded"
-    # Of fewer users it is compared on those.
-    part = summary_of(run(tmp_path))["benchmarks"]["personal"]["brighter"]["all"]
-    assert (part["n"], part["n_expected"]) == (2 * FEW, 2 * FEW)
-
-
-def test_a_recorded_user_model_is_an_opponent_by_its_own_pictures(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(people_world.Town, "opponents", ("plain", "oracle"))
-    fresh = run(tmp_path, "oracle", limit=None, benchmarks=["personal", "rewards"])
-    entry = leaderboard.record_entry(fresh, "oracle", tmp_path / "leaderboards" / "town")
-    lines = [json.loads(line) for line in (entry / "scores.jsonl").read_text().splitlines()]
-    arms = {line.get("arm") for line in lines}
-    assert arms == {None, "own", "shuffled", "nobody"}  # nothing of the matrix
-    found = summary_of(run(tmp_path, limit=None))
-    cell = found["benchmarks"]["personal"]["oracle"]["all"]
-    assert cell["n"] == 52 and abs(cell["utility_gain"]) < 3  # both draw by the user's shots
-    both = summary_of(run(tmp_path, "embedder", "oracle", limit=None))
-    other = both["benchmarks"]["personal"]["oracle"]["all"]
-    assert {**other, "source": "recorded"} == cell
-
-
-@pytest.mark.parametrize("what", ["people", "truth"])
-def test_recorded_pictures_for_other_people_are_left_out_and_rewards_stay(
-    tmp_path: Path, what: str
-) -> None:
-    both: dict[str, Any] = {"benchmarks": ["rewards", "personal"], "limit": None}
-    fresh = run(tmp_path, "embedder", "brighter", **both)
-    entry = leaderboard.record_entry(fresh, "brighter", tmp_path / "leaderboards" / "town")
-    about = json.loads((entry / "entry.json").read_bytes())
-    if what == "people":
-        about["people"] = "x"
-    else:
-        about["scorers"]["truth"] = "x"
-    (entry / "entry.json").write_text(json.dumps(about))
-    events = fake_world.Quiet()
-    found = summary_of(run(tmp_path, events=events, **both))["benchmarks"]
-    assert found["rewards"]["brighter"]["red"]["n"] == fake_world.CAPTIONS
-    assert found["personal"]["brighter"]["all"]["win_rate"] is None
-    (note,) = [note for note in events.notes if "brighter" in note]
-    assert "its pictures for people are left out" in note
-
-
-def test_an_entry_without_pictures_for_people_counts_for_rewards(tmp_path: Path) -> None:
-    fresh = run(tmp_path, "embedder", "brighter", benchmarks=["rewards"], limit=None)
-    leaderboard.record_entry(fresh, "brighter", tmp_path / "leaderboards" / "town")
-    events = fake_world.Quiet()
-    found = summary_of(
-        run(tmp_path, benchmarks=["rewards", "personal"], limit=None, events=events)
-    )["benchmarks"]
-    assert events.notes == []
-    assert found["rewards"]["brighter"]["red"]["n"] == fake_world.CAPTIONS
-    assert found["personal"]["brighter"]["all"]["n"] == 0
 
 
 def test_users_whom_an_encoder_of_ids_cannot_know_are_never_asked_for(tmp_path: Path) -> None:
@@ -333,6 +235,42 @@ def test_captions_must_not_share_ids_between_benchmarks(
         run(tmp_path, benchmarks=["rewards", "personal"])
 
 
+def test_two_users_must_not_share_a_captions_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shared = people_world.ToyPeople().users("seen")[0].captions
+    users = people_world.ToyPeople.users
+
+    def alike(self: Any, split: str) -> list[Any]:
+        return [replace(user, captions=shared) for user in users(self, split)]
+
+    monkeypatch.setattr(people_world.ToyPeople, "users", alike)
+    with pytest.raises(PpdbenchError, match="one id"):
+        run(tmp_path)
+
+
+def test_shots_are_read_once_for_a_group(tmp_path: Path) -> None:
+    folder = run(tmp_path, "oracle")
+    reads = [call for call in fake_world.calls if call.startswith("reads")]
+    users, arms = 2 * FEW, by_arm(folder, "oracle")
+    assert arms["group"] > 400 and len(reads) <= users + users + 2 * 16
+
+
+def test_who_hears_more_than_embeddings_walks_between_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def both(_: Any) -> people_world.Painter:
+        return people_world.Painter(
+            "embedder", people_world._by_shots, "pairs", "embeddings", "shots"
+        )
+
+    monkeypatch.setattr(people_world, "embedder", both)
+    found = summary_of(run(tmp_path, full=True, limit=4))
+    assert found["complete"] is True
+    assert "personal_between" not in found["benchmarks"]
+    assert found["benchmarks"]["personal"]["plain"]["all"]["win_rate"] > 0.9
+
+
 def test_a_reader_of_profiles_is_given_words_and_nothing_else(tmp_path: Path) -> None:
     found = summary_of(run(tmp_path, "reader"))  # the generator itself asserts what it is given
     assert found["benchmarks"]["personal"]["plain"]["all"]["win_rate"] > 0.55
@@ -340,60 +278,6 @@ def test_a_reader_of_profiles_is_given_words_and_nothing_else(tmp_path: Path) ->
 
 def test_the_names_are_the_documented_ones() -> None:
     assert BENCHMARKS == ("rewards", "users", "personal")
-
-
-def test_users_are_told_apart_in_the_same_folder_and_once(tmp_path: Path) -> None:
-    events = fake_world.Quiet()
-    options: dict[str, Any] = {"benchmarks": ["users"], "limit": None, "events": events}
-    folder = run(tmp_path, **options)
-    found = summary_of(folder)["benchmarks"]
-    assert set(found) == {"users"} and set(found["users"]) == {"pairs"}
-    figures_of = found["users"]["pairs"]
-    assert (figures_of["n_users"], figures_of["n_test"], figures_of["n_missing"]) == (12, 12, 0)
-    assert figures_of["top5"] > 5 / 12
-    assert figures_of["ceilings"]["top1"] == 0.5
-    assert figures_of["gain_over_captions"]["n"] == 12
-    assert not (folder / "generations.jsonl").exists()
-    fake_world.calls.clear()
-    run(tmp_path, **options)
-    assert fake_world.calls == []
-    everything = summary_of(run(tmp_path, **{**options, "full": True}))["benchmarks"]["users"]
-    assert set(everything) == {"pairs", "ids"}
-    assert "reads who the user is" in everything["ids"]["reason"]
-    assert any("common" in note for note in events.notes)
-
-
-def test_too_many_groups_without_an_embedding_withhold_an_encoder(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    encode = people_world.PairEncoder.encode
-
-    def failing(self: Any, users: Sequence[Any]) -> Any:
-        if any(user.shots[0].caption == "shot 8006" for user in users):
-            raise RuntimeError("cannot see")
-        return encode(self, users)
-
-    monkeypatch.setattr(people_world.PairEncoder, "encode", failing)
-    found = summary_of(run(tmp_path, benchmarks=["users"], limit=None))["benchmarks"]["users"]
-    assert found["pairs"]["top16"] is None and "1 of 12 groups" in found["pairs"]["reason"]
-    allowed = run(tmp_path / "b", benchmarks=["users"], limit=None, fail_on_error=0.1)
-    found = summary_of(allowed)["benchmarks"]["users"]
-    assert found["pairs"]["top5"] is not None and found["pairs"]["n_missing"] == 1
-
-
-def test_where_pairs_for_telling_apart_are_missing_only_a_named_run_fails(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def gone(_self: Any, *, topics: bool) -> Any:
-        raise MissingPrerequisite(f"no pairs, topics: {topics}", fix="copy them")
-
-    monkeypatch.setattr(people_world.ToyPeople, "identified", gone)
-    with pytest.raises(MissingPrerequisite, match="no pairs"):
-        run(tmp_path, benchmarks=["users"], limit=2)
-    events = fake_world.Quiet()
-    found = summary_of(run(tmp_path, benchmarks=[], limit=2, events=events))["benchmarks"]
-    assert "personal" in found and "users" not in found
-    assert events.notes == ["left out: users, for no pairs, topics: True"]
 
 
 def test_a_model_that_can_serve_nobody_says_so_and_nothing_fails(
@@ -405,12 +289,6 @@ def test_a_model_that_can_serve_nobody_says_so_and_nothing_fails(
     cells = found["benchmarks"]["personal"]["plain"]
     assert cells["unseen"]["reason"] == "ider cannot serve unseen users"
     assert cells["seen"]["reason"] == "no pairs to compare"
-
-
-def test_a_run_that_drew_nothing_is_no_entry(tmp_path: Path) -> None:
-    folder = run(tmp_path, benchmarks=["users"], limit=None)
-    with pytest.raises(PpdbenchError, match="embedder drew nothing"):
-        leaderboard.record_entry(folder, "embedder", tmp_path / "leaderboards" / "town")
 
 
 def test_a_limit_that_limits_nothing_is_the_whole_run(tmp_path: Path) -> None:

@@ -11,10 +11,10 @@ import numpy as np
 import people_world
 import pytest
 
-from ppdbench.benchmarks.assignment import GROUP, Assignment, assign
 from ppdbench.benchmarks.personal import PersonalComparison, summarise_personal
 from ppdbench.benchmarks.plan import Item
 from ppdbench.benchmarks.plan_personal import plan_personal
+from ppdbench.benchmarks.roles import GROUP, Roles, assign_roles
 from ppdbench.benchmarks.rows import Row
 from ppdbench.protocols import GeneratorInfo
 from ppdbench.runs.results import Result
@@ -41,9 +41,7 @@ def bright(item: Item) -> Any:
     return noise(item) + 5
 
 
-def row(
-    name: str, assignment: Assignment, paint: Attributes, *hears: str, measured: bool = False
-) -> Row:
+def row(name: str, roles: Roles, paint: Attributes, *hears: str, measured: bool = False) -> Row:
     """A generator's row as if it had drawn every item of its plan."""
     info = GeneratorInfo(
         name=name,
@@ -53,7 +51,7 @@ def row(
         conditions_on=frozenset(hears),  # type: ignore[arg-type]
         encoder="pairs" if hears else None,
     )
-    items = plan_personal("1", name, info, assignment, measured=measured, reads="shots")
+    items = plan_personal("1", name, info, roles, measured=measured, reads="shots")
     results = tuple(
         Result(
             item=item.id,
@@ -88,16 +86,16 @@ def summary(
     paint: Attributes, *hears: str, full: bool = False, change: Callable[[Row], Row] | None = None
 ) -> Any:
     """The figures of a model that paints so, over a base of noise and a rival that is brighter."""
-    assignment = assign(people_world.ToyPeople(), full=full)
-    model = row("model", assignment, paint, *(hears or ("embeddings",)), measured=True)
+    roles = assign_roles(people_world.ToyPeople(), full=full)
+    model = row("model", roles, paint, *(hears or ("embeddings",)), measured=True)
     rows = {
         "model": change(model) if change else model,
-        "plain": row("plain", assignment, noise),
-        "rival": row("rival", assignment, lambda item: noise(item) + 1),
+        "plain": row("plain", roles, noise),
+        "rival": row("rival", roles, lambda item: noise(item) + 1),
     }
     return summarise_personal(
         PersonalComparison(
-            assignment=assignment,
+            roles=roles,
             truth=people_world.ToyTruth(),
             rows=rows,
             model="model",
@@ -154,6 +152,8 @@ def test_along_the_way_between_two_users_tastes_change_hands() -> None:
         assert trend["p_value"] < trend["p_holm"] < 1e-6
         assert trend["n"] == 2 * trend["n_pairs"] == 2 * (17 + 9)
         assert trend["violations"] < 0.1
+        assert trend["own_end_win_rate"] > 0.9
+        assert 0.8 < trend["own_end_win_rate_ci_low"] < trend["own_end_win_rate"]
 
 
 def test_who_ignores_users_has_no_personal_gain_and_finds_pictures_by_chance() -> None:
@@ -171,6 +171,7 @@ def test_who_ignores_users_has_no_personal_gain_and_finds_pictures_by_chance() -
     between = found["personal_between"]["all"]
     assert between["first"]["spearman"] == between["second"]["spearman"] == 0
     assert between["second"]["p_value"] == pytest.approx(0.5)
+    assert between["first"]["own_end_win_rate"] == between["second"]["own_end_win_rate"] == 0.5
     assert {point["win_rate"] for point in found["personal_shots"]["all"]} == {0.5}
 
 
@@ -196,11 +197,11 @@ def test_gains_add_up_exactly(paint: Attributes) -> None:
 
 def test_figures_are_those_of_the_pictures() -> None:
     """By hand: over the rival, of the users of one split."""
-    assignment = assign(people_world.ToyPeople(), full=False)
-    model = row("model", assignment, oracle, "embeddings", measured=True)
+    roles = assign_roles(people_world.ToyPeople(), full=False)
+    model = row("model", roles, oracle, "embeddings", measured=True)
     wins = other = 0.0
-    for member in assignment.of("unseen"):
-        partner = assignment.partner(member)
+    for member in roles.of("unseen"):
+        partner = roles.partner(member)
         assert partner is not None and partner.number != member.number
         mine, theirs = (
             next(
@@ -246,6 +247,48 @@ def test_pictures_that_are_missing_are_left_out_and_never_zero() -> None:
     assert found["personal_matrix"]["unseen"]["n"] < GROUP**2
 
 
+def test_recorded_pictures_of_seen_users_alone_do_not_pass_for_all() -> None:
+    roles = assign_roles(people_world.ToyPeople(), full=False)
+    rival = row("rival", roles, bright)
+    seen = [r for r in rival.results if r.caption_id.startswith("seen")]
+    rows = {
+        "model": row("model", roles, oracle, "embeddings", measured=True),
+        "plain": row("plain", roles, noise),
+        "rival": replace(rival, source="recorded", results=tuple(seen)),
+    }
+    cells = summarise_personal(
+        PersonalComparison(
+            roles=roles,
+            truth=people_world.ToyTruth(),
+            rows=rows,
+            model="model",
+            baseline="plain",
+            opponents=["rival"],
+            unserved={},
+        )
+    )["personal"]["rival"]
+    assert cells["seen"]["win_rate"] > 0.5 and cells["seen"]["n_users"] == 34
+    for split in ("unseen", "all"):
+        assert cells[split]["win_rate"] is cells[split]["personal_gain"] is None
+        assert cells[split]["reason"] == "rival has no recorded pictures for unseen users"
+
+
+def test_fidelity_has_users_as_the_sample() -> None:
+    """Every picture for some users is wrong: a user's second caption says nothing new."""
+
+    def damaged(whole: Row) -> Row:
+        facts = [{"all": int((r.user or "0")[-1]) % 3 > 0} for r in whole.results]
+        pairs = zip(whole.results, facts, strict=True)
+        return replace(whole, results=tuple(replace(r, facts=f) for r, f in pairs))
+
+    def width(full: bool) -> float:
+        found = summary(oracle, full=full, change=damaged)["personal_fidelity_difference"]["all"]
+        assert found["difference"] == pytest.approx(-0.4, abs=0.05)
+        return float(found["ci_high"] - found["ci_low"])
+
+    assert width(full=True) == pytest.approx(width(full=False), rel=0.03)
+
+
 def test_a_model_for_everybody_is_measured_without_controls() -> None:
     found = summary(bright, "reward_weights")
     cell = found["personal"]["plain"]["all"]
@@ -258,7 +301,7 @@ def test_a_model_for_everybody_is_measured_without_controls() -> None:
 
 
 def test_roles_are_fixed_and_fair() -> None:
-    quick, full = (assign(people_world.ToyPeople(), full=full) for full in (False, True))
+    quick, full = (assign_roles(people_world.ToyPeople(), full=full) for full in (False, True))
     assert quick.partners == full.partners
     assert sorted(p for p in full.partners if p is not None) == list(range(52))  # each once
     assert all(p != number for number, p in enumerate(full.partners))
@@ -267,16 +310,16 @@ def test_roles_are_fixed_and_fair() -> None:
     assert [len(group) for group in full.groups] == [GROUP] * 3
     assert quick.groups == (full.groups[0], full.groups[2])
     assert len({number for pair in full.pairs for number in pair}) == 2 * len(full.pairs) == 52
-    few = assign(people_world.ToyPeople(), full=True, limit=3)
+    few = assign_roles(people_world.ToyPeople(), full=True, limit=3)
     assert len(few.members) == 6 and few.groups == () and len(few.pairs) == 2
-    alone = assign(people_world.ToyPeople(), full=True, limit=1)
+    alone = assign_roles(people_world.ToyPeople(), full=True, limit=1)
     assert alone.partners == (None, None) and alone.pairs == ()
 
 
 def test_no_picture_is_planned_twice_and_noise_depends_on_the_caption_alone() -> None:
-    assignment = assign(people_world.ToyPeople(), full=True)
+    roles = assign_roles(people_world.ToyPeople(), full=True)
     info = people_world.embedder(None).info  # type: ignore[arg-type]
-    items = plan_personal("1", "embedder", info, assignment, measured=True, reads="shots")
+    items = plan_personal("1", "embedder", info, roles, measured=True, reads="shots")
     assert len({item.id for item in items}) == len(items)
     seeds: dict[str, set[int]] = {}
     for item in items:
@@ -284,5 +327,5 @@ def test_no_picture_is_planned_twice_and_noise_depends_on_the_caption_alone() ->
     assert all(len(found) == 1 for found in seeds.values())
     arms = {arm: sum(item.arm == arm for item in items) for arm in ("own", "shuffled", "nobody")}
     assert arms == {"own": 104, "shuffled": 104, "nobody": 104}
-    by_id = plan_personal("1", "embedder", info, assignment, measured=True, reads="id")
+    by_id = plan_personal("1", "embedder", info, roles, measured=True, reads="id")
     assert not any(item.arm == "shots" for item in by_id)

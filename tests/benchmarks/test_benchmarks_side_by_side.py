@@ -111,6 +111,19 @@ def test_a_given_seed_counts_up_and_the_suites_own_is_that_of_the_caption(tmp_pa
     assert one != other
 
 
+def test_folders_of_one_name_are_files_of_several(tmp_path: Path) -> None:
+    places = ["a/friend", "b/friend", "c/friend-1"]
+    for place in places:
+        (tmp_path / place).parent.mkdir()
+    folders = [shots_folder(tmp_path / place, colour) for colour, place in enumerate(places)]
+    folder = draw(folders=folders)
+    files = [picture["file"] for picture in listed(folder)["pictures"]]
+    assert len(files) == len(set(files)) == 4
+    base = pixels(folder, "base-0.png")
+    for colour, file in enumerate(files[1:]):
+        assert (pixels(folder, file) - base).mean(axis=(0, 1)).argmax() == colour
+
+
 def test_without_users_the_model_draws_for_nobody() -> None:
     found = listed(draw("brighter"))
     assert [p["file"] for p in found["pictures"]] == ["base-0.png", "nobody-0.png"]

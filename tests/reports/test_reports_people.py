@@ -16,8 +16,9 @@ from rich.console import Console
 
 from ppdbench.reports.contact_sheet import Column, contact_sheet
 from ppdbench.reports.curves import HEIGHT, WIDTH, Series, plot
+from ppdbench.reports.headline import people_headline
 from ppdbench.reports.html import write_report
-from ppdbench.reports.people import people, people_headline
+from ppdbench.reports.people import people
 from ppdbench.reports.people_table import people_tables
 
 Figures = dict[str, Any]
@@ -64,6 +65,7 @@ def test_the_page_says_all_figures_of_people(run: Path) -> None:
         "by chance 6.2%",
         "+29.3 points",  # four shots over none
         "−0.90 −0.95 to −0.85",  # between users
+        "11.8% 87.2% 83.2–91.2",  # steps, ends
         "13.4% 9.4–17.4",  # worse off
         "−0.12",  # a quantile
         "89.3% 84.3–93.3",  # top-16
@@ -156,13 +158,29 @@ def test_what_is_withheld_says_why_everywhere(figures: Figures, make_run: MakeRu
             point.update(win_rate=None, ci_low=None, ci_high=None, over_zero=None, reason=reason)
     for walk in figures["benchmarks"]["personal_between"].values():
         for trend in (walk["first"], walk["second"]):
-            trend.update(spearman=None, ci_low=None, violations=None, p_holm=None, reason=reason)
+            trend.update({**dict.fromkeys(trend), "n": 96, "n_pairs": 48, "reason": reason})
     text = page_of(make_run(figures)).text()
     assert f"No headline for ppd and people: {reason}" in text
     assert text.count(f"undefined: {reason}") > 5
     assert not re.search(r"\b(None|nan|NaN|null)\b", text)
     table = printed(figures)
     assert f"undefined: {reason}" in table and "None" not in table
+
+
+def test_a_model_for_everybody_has_no_parts_and_nothing_lacks_a_reason(
+    figures: Figures, make_run: MakeRun
+) -> None:
+    for cells in figures["benchmarks"]["personal"].values():
+        for cell in cells.values():
+            gone = [k for k in cell if "gain" in k or k.startswith(("shuffled", "null"))]
+            cell.update(dict.fromkeys(k for k in gone if not k.startswith("utility")))
+    found = people(figures)
+    assert found is not None and found["parts"] == []
+    page = page_of(make_run(figures))
+    text = page.text()
+    assert "Where the gain over stable-cascade comes from" not in text
+    assert "no reason is recorded" not in text
+    assert page.text("h1").startswith("ppd beats")
 
 
 def test_the_terminal_has_a_table_of_people_in_eighty_columns(figures: Figures) -> None:

@@ -107,10 +107,11 @@ def test_ten_thousand_resamples_of_five_thousand_items_take_a_second(clusters: s
     values = rng.normal(size=5000)
     labels = np.arange(5000) if clusters == "even" else rng.integers(0, 4500, 5000)
     seconds = []
-    for _ in range(3):  # the best of three: other work on the machine is not ours to fail on
-        start = time.perf_counter()
+    # Of the processor, in one thread, the best of three: other work is not ours to fail on.
+    for _ in range(3):
+        start = time.process_time()
         cluster_bootstrap_mean(values, labels, resamples=10_000)
-        seconds.append(time.perf_counter() - start)
+        seconds.append(time.process_time() - start)
     assert min(seconds) <= 1.0
 
 

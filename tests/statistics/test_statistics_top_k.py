@@ -116,7 +116,7 @@ def test_copies_of_a_users_items_change_neither_interval_nor_test_much() -> None
 def test_nothing_measured_is_nothing_said() -> None:
     found = top_k(_places([]), 16, 300, [])
     assert (found.accuracy, found.ci_low, found.p_value, found.n) == (None, None, None, 0)
-    assert found.reason == "no items"
+    assert found.reason == "no observations"
 
 
 @pytest.mark.parametrize("rate", [0.053, 0.35, 0.93])

@@ -67,6 +67,7 @@ def trend(rho: float) -> dict[str, Any]:
         "ci_low": rho - 0.05,
         "ci_high": rho + 0.05,
         "violations": 0.118,
+        **part("own_end_win_rate", 0.872),
         "p_value": 1e-9,
         "p_holm": 6e-9,
         "test": "Page's L, one block a pair",

@@ -65,7 +65,7 @@ class Member:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Assignment:
+class Roles:
     """All of the benchmark's roles in one run."""
 
     members: tuple[Member, ...]
@@ -112,7 +112,9 @@ def between(first: Member, second: Member, step: float) -> Context:
     )
 
 
-def assign(people: People, *, full: bool, limit: int | None = None, samples: int = 1) -> Assignment:
+def assign_roles(
+    people: People, *, full: bool, limit: int | None = None, samples: int = 1
+) -> Roles:
     """Give every evaluated user of the test splits their roles.
 
     Args:
@@ -149,7 +151,7 @@ def assign(people: People, *, full: bool, limit: int | None = None, samples: int
         if full:
             couples = _slices(_shuffled(f"between/{split}", numbers), 2)[:PAIRS]
             pairs += [(one, other) for one, other in couples]
-    return Assignment(
+    return Roles(
         members=tuple(members),
         partners=tuple(partners),
         groups=tuple(groups),
