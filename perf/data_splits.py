@@ -12,27 +12,22 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-
-from ppdbench.runs.environment import environment
+from child import needs
+from result_file import RESULTS, header, write_result
 
 MOST_BYTES = 3e9
 MOST_OVER_LINEAR = 1.25
-RESULTS = Path(__file__).parent / "results" / "data_splits.json"
+OUT = RESULTS / "data_splits.json"
 ROWS_PER_USER = 200
 """Mean; Pick-a-Pic v2 has about a million rows of about 5,000 users."""
 ROWS_PER_CAPTION = 16
@@ -121,22 +116,12 @@ def pictures(rng: np.random.Generator, n: int) -> Any:
 
 
 def measure(source: Path, out: Path) -> dict[str, Any]:
-    """Run the command; its peak memory in MiB, its seconds, and what it found."""
-    command = [sys.executable, "-m", "ppdbench", "data", "splits", str(source)]
-    command += ["--out", str(out), "--json", "--quiet"]
-    env = {**os.environ, "PPDBENCH_CACHE": str(out / "cache"), "OMP_NUM_THREADS": "1"}
-    begin = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.DEVNULL, env=env) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"ppdbench data splits failed with {process.returncode}")
-    unit = 2**20 if sys.platform == "darwin" else 2**10
+    """Run the command; what it needs, and what it found."""
+    command: list[str | Path] = ["data", "splits", source, "--out", out, "--json", "--quiet"]
+    needed = needs(command, {"PPDBENCH_CACHE": str(out / "cache"), "OMP_NUM_THREADS": "1"})
     found = json.loads((out / "splits.json").read_bytes())
     return {
-        "peak_mib": round(usage.ru_maxrss / unit, 1),
-        "seconds": round(time.perf_counter() - begin, 1),
-        "cpu_seconds": round(usage.ru_utime + usage.ru_stime, 1),
+        **needed,
         "source_mib": round(source.stat().st_size / 2**20, 1),
         "pairs_in_use": found["funnel"][-1]["pairs"],
         "users": {name: size["users"] for name, size in found["sizes"].items()},
@@ -148,7 +133,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--few", type=int, default=250_000)
     parser.add_argument("--many", type=int, default=1_000_000)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=OUT)
     parser.add_argument("--write", nargs=2, metavar=("FILE", "ROWS"), help="only make up pairs")
     given = parser.parse_args()
     if given.write:
@@ -164,28 +149,14 @@ def main() -> int:
             print(f"{n} rows: {runs[n]}", file=sys.stderr, flush=True)
     few, many = runs[given.few], runs[given.many]
     linear = many["cpu_seconds"] / few["cpu_seconds"] / (given.many / given.few)
-    about = environment()
     record = {
-        "schema_version": 1,
-        "command": " ".join(["python", "perf/data_splits.py", *sys.argv[1:]]),
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "architecture": platform.machine(),
-            "cores": os.cpu_count(),
-            "device": "cpu",
-        },
-        "versions": {
-            "ppdbench": about["ppdbench"],
-            "numpy": about["libraries"]["numpy"],
-            "pyarrow": metadata.version("pyarrow"),
-        },
+        **header(also=["pyarrow"]),
         "runs": {str(n): run for n, run in runs.items()},
         "cpu_seconds_over_linear": round(linear, 4),
         "bars": {"peak_bytes": MOST_BYTES, "cpu_seconds_over_linear": MOST_OVER_LINEAR},
         "passed": many["peak_mib"] * 2**20 <= MOST_BYTES and linear <= MOST_OVER_LINEAR,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_result(record, given.out)
     print(f"peak {many['peak_mib']} MiB, time {linear:.3f} of linear", file=sys.stderr)
     return 0 if record["passed"] else 1
 

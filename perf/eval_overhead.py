@@ -16,15 +16,14 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import statistics
 import sys
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+from result_file import RESULTS, header, write_result
 
 from ppdbench import plugins
 from ppdbench.benchmarks.evaluate import evaluate
@@ -32,10 +31,9 @@ from ppdbench.benchmarks.plan import Item, in_batches, plan_rewards
 from ppdbench.protocols import Generator, LoadContext, Reward, Suite
 from ppdbench.rewards.engine import score_images
 from ppdbench.runs.device import resolve
-from ppdbench.runs.environment import environment
 
 BAR = 0.90
-RESULTS = Path(__file__).parent / "results" / "eval_overhead.json"
+OUT = RESULTS / "eval_overhead.json"
 COMPARED_STAGES = ("generate", "measure")
 
 
@@ -139,23 +137,8 @@ def compare(arguments: argparse.Namespace) -> dict[str, Any]:
             file=sys.stderr,
         )
     ratio = statistics.median(bare) / statistics.median(harness)
-    about = environment()
     return {
-        "schema_version": 1,
-        "command": " ".join(["python", "perf/eval_overhead.py", *sys.argv[1:]]),
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "architecture": platform.machine(),
-            "cores": os.cpu_count(),
-            "device": device,
-            "accelerator": about["accelerator"],
-            "torch_threads": about["torch_threads"],
-        },
-        "versions": {
-            "ppdbench": about["ppdbench"],
-            "python": about["python"],
-            **about["libraries"],
-        },
+        **header(device=device),
         "suite": suite.name,
         "suite_version": suite.version,
         "model": arguments.model,
@@ -182,11 +165,10 @@ def main() -> int:
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--device", default="auto")
     parser.add_argument("--bar", type=float, default=BAR)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=OUT)
     arguments = parser.parse_args()
     result = compare(arguments)
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    arguments.out.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    write_result(result, arguments.out)
     print(f"evaluate runs at {result['ratio_of_medians']:.1%} of the bare loop", file=sys.stderr)
     if not result["passed"]:
         print(f"that is below the bar of {arguments.bar:.0%}", file=sys.stderr)

@@ -11,20 +11,17 @@ goal is a share of 55% in bf16 on a data-centre GPU.
 from __future__ import annotations
 
 import argparse
-import json
-import os
-import platform
 import statistics
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import open_clip
 import torch
+from result_file import RESULTS, header, write_result
 from torch.utils.flop_counter import FlopCounterMode
 
 from ppdbench.rewards.open_clip_tower import (
@@ -35,9 +32,8 @@ from ppdbench.rewards.open_clip_tower import (
     full_precision,
 )
 from ppdbench.runs.device import resolve
-from ppdbench.runs.environment import environment
 
-RESULTS = Path(__file__).parent / "results" / "reward_tower.json"
+OUT = RESULTS / "reward_tower.json"
 REPEATS = 5
 DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16}
 
@@ -104,29 +100,18 @@ def main() -> int:
     parser.add_argument("--arch", default="ViT-H-14")
     parser.add_argument("--batch-size", type=int, default=128)
     parser.add_argument("--side", type=int, default=8192, help="of the square matrices")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     device = resolve(given.device)
     found = measure(given.arch, device, given.batch_size, given.side)
-    about = environment()
     record = {
-        "schema_version": 1,
-        "command": " ".join(["python", "perf/reward_tower.py", *sys.argv[1:]]),
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "architecture": platform.machine(),
-            "cores": os.cpu_count(),
-            "device": device,
-            "accelerator": about["accelerator"],
-        },
-        "versions": {"ppdbench": about["ppdbench"], **about["libraries"]},
+        **header(device=device),
         "arch": given.arch,
         "batch_size": given.batch_size,
         "repeats": REPEATS,
         "precisions": found,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_result(record, given.out)
     return 0
 
 

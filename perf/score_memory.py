@@ -11,23 +11,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
-import subprocess
 import sys
 import tempfile
-import time
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import numpy as np
+from child import needs
 from PIL import Image
-
-from ppdbench.runs.environment import environment
+from result_file import RESULTS, header, write_result
 
 BAR = 1.10
-RESULTS = Path(__file__).parent / "results" / "score_memory.json"
+OUT = RESULTS / "score_memory.json"
 REWARDS = ("clip", "aesthetic", "hps")
 
 
@@ -43,24 +37,12 @@ def draw(folder: Path, n: int) -> None:
             manifest.write(json.dumps(line) + "\n")
 
 
-def peak(folder: Path, cache: Path) -> dict[str, Any]:
-    """Run the command on a folder; its peak memory in MiB and its seconds."""
-    command = [sys.executable, "-m", "ppdbench", "score", str(folder), "--suite", "shapes"]
-    command += [word for name in REWARDS for word in ("--reward", name)]
+def peak(folder: Path, cache: Path) -> dict[str, float]:
+    """Run the command on a folder; its peak memory and its time."""
+    rewards = [word for name in REWARDS for word in ("--reward", name)]
+    command: list[str | Path] = ["score", folder, "--suite", "shapes", *rewards]
     command += ["--device", "cpu", "--csv", "--quiet"]
-    begin = time.perf_counter()
-    with subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, env={**os.environ, "PPDBENCH_CACHE": str(cache)}
-    ) as process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"ppdbench score failed with {process.returncode}")
-    unit = 2**20 if sys.platform == "darwin" else 2**10
-    return {
-        "peak_mib": round(usage.ru_maxrss / unit, 1),
-        "seconds": round(time.perf_counter() - begin, 1),
-    }
+    return needs(command, {"PPDBENCH_CACHE": str(cache)})
 
 
 def main() -> int:
@@ -68,7 +50,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--few", type=int, default=1000)
     parser.add_argument("--many", type=int, default=10_000)
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -77,25 +59,15 @@ def main() -> int:
             found[n] = peak(Path(folder) / str(n), Path(folder) / f"cache-{n}")
             print(f"{n} images: {found[n]}", file=sys.stderr, flush=True)
     ratio = found[given.many]["peak_mib"] / found[given.few]["peak_mib"]
-    about = environment()
     record = {
-        "schema_version": 1,
-        "command": " ".join(["python", "perf/score_memory.py", *sys.argv[1:]]),
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "architecture": platform.machine(),
-            "cores": os.cpu_count(),
-            "device": "cpu",
-        },
-        "versions": {"ppdbench": about["ppdbench"], **about["libraries"]},
+        **header(),
         "rewards": REWARDS,
         "runs": {str(n): run for n, run in found.items()},
         "ratio_of_peaks": round(ratio, 4),
         "bar": BAR,
         "passed": ratio <= BAR,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_result(record, given.out)
     print(f"the peaks' ratio is {ratio:.3f}, the bar {BAR}", file=sys.stderr)
     return 0 if record["passed"] else 1
 

@@ -12,20 +12,17 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
-import platform
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, cast, get_args
 
 import numpy as np
+from result_file import RESULTS, header, write_result
 
 from ppdbench.benchmarks.probe import probe_encoder
 from ppdbench.data.images import decode_image
 from ppdbench.protocols import EvaluatedUser, LoadContext, PreferencePair, UserEncoder, UserSplit
-from ppdbench.runs.environment import environment
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
 from ppdbench.suites.shapes.attributes import ATTRIBUTES
 from ppdbench.suites.shapes.suite import ShapesSuite
@@ -39,7 +36,7 @@ from ppdbench.users.vlm_files import find_vlm
 from trainers.shapes.vlm_lessons import dominant_of
 
 BAR = 0.9
-RESULTS = Path(__file__).parent / "results" / "user_embeddings.json"
+OUT = RESULTS / "user_embeddings.json"
 ENCODERS = ("llava-onevision", "clip-pairs")
 
 
@@ -136,10 +133,10 @@ def measure(suite: ShapesSuite, encoder: LlavaOnevisionEncoder, split: UserSplit
 def main() -> int:
     """Parse, measure, write, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--split", default="unseen")
+    parser.add_argument("--split", default="unseen", choices=get_args(UserSplit))
     parser.add_argument("--vlm", help="a folder in place of the shipped one")
     parser.add_argument("--no-probe", action="store_true")
-    parser.add_argument("--out", type=Path, default=RESULTS)
+    parser.add_argument("--out", type=Path, default=OUT)
     given = parser.parse_args()
     suite = ShapesSuite()
     encoder = LlavaOnevisionEncoder(find_vlm(given.vlm or suite.vlm), "cpu")
@@ -151,18 +148,9 @@ def main() -> int:
         found[f"probe:{name}"] = probe_encoder(
             own, suite.people, suite.people.truth.measure, split=given.split, events=Quiet()
         )
-    about = environment()
     passed = all(found[name]["way_from_chance"] >= BAR for name in ("choice", "dominant"))
     record = {
-        "schema_version": 1,
-        "command": " ".join(["python", "perf/user_embeddings.py", *sys.argv[1:]]),
-        "measured": datetime.now(UTC).isoformat(timespec="seconds"),
-        "machine": {
-            "architecture": platform.machine(),
-            "cores": os.cpu_count(),
-            "device": "cpu",
-        },
-        "versions": {"ppdbench": about["ppdbench"], **about["libraries"]},
+        **header(),
         "suite": {"name": suite.name, "version": suite.version, "people": suite.people.digest},
         "split": given.split,
         "encoder_revision": encoder.info.revision,
@@ -170,8 +158,7 @@ def main() -> int:
         "bar": BAR,
         "passed": passed,
     }
-    given.out.parent.mkdir(parents=True, exist_ok=True)
-    given.out.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    write_result(record, given.out)
     print(json.dumps({name: found[name] for name in ("choice", "choice_noisy", "dominant")}))
     return 0 if passed else 1
 

@@ -347,7 +347,7 @@ class SuiteFiles:
 
     captions: Path | None = None
     pairs: Path | None = None
-    """Preference pairs: a Parquet file or a folder of them."""
+    """Preference pairs: a Parquet file, a folder of them, or a folder of splits of them."""
     vlm: str | None = None
     """A vision-language model: a folder, or a name on the hub."""
 

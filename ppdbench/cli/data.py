@@ -131,13 +131,25 @@ def info(
 def _made(source: Path, settings: SplitSettings, out: Path, console: Console) -> Splits:
     """Splits in `out`: those that are there, where they are the same, or made now."""
     from ppdbench.data.source import find_source, pin
-    from ppdbench.data.split_files import holds_splits, read_splits, split_files
+    from ppdbench.data.split_files import ABOUT, holds_splits, read_splits, source_of, split_files
     from ppdbench.data.splits import make_splits, split_key
-    from ppdbench.errors import FingerprintMismatch, from_os_error
+    from ppdbench.errors import FingerprintMismatch, UsageError, from_os_error
     from ppdbench.rewards.file_hash import file_sha256
     from ppdbench.runs.atomic import write_atomic
 
+    if holds_splits(source):
+        raise UsageError(
+            f"{source} holds splits, not pairs",
+            fix=f"name the pairs: {source_of(source).resolve()}",
+        )
     path = find_source(source)
+    beside = path.parent if path.is_file() else path
+    if out.resolve() in {each.resolve() for each in (source, path, beside)}:
+        # Later the splits' own Parquet file would be taken for one of the pairs'.
+        raise UsageError(
+            f"the pairs lie in {out}, and splits need a folder of their own",
+            fix="choose another --out",
+        )
     try:
         out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
     except OSError as error:
@@ -151,6 +163,10 @@ def _made(source: Path, settings: SplitSettings, out: Path, console: Console) ->
                 fix="choose another --out, or delete that folder",
             )
         console.note(f"{out} has these splits already")
+        if source_of(out).resolve() != path.resolve():
+            files = split_files(earlier, folder=out, source=path)
+            write_atomic(out / ABOUT, files[ABOUT])
+            console.note(f"noted that their pairs now lie at {path}")
         return earlier
     made = make_splits(path, settings, pinned=pinned, events=console)
     for name, content in split_files(made, folder=out, source=path).items():

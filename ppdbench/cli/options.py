@@ -18,7 +18,9 @@ Device = Annotated[
 Pairs = Annotated[
     Path | None,
     typer.Option(
-        metavar="PATH", help="Preference pairs of a suite that takes them: Parquet, or a folder."
+        metavar="PATH",
+        help="Preference pairs of a suite that takes them: Parquet, a folder of it, or of its "
+        "splits.",
     ),
 ]
 Vlm = Annotated[

@@ -33,6 +33,8 @@ def run(
         ),
     ] = None,
     suite: options.Suite = "shapes",
+    pairs: options.Pairs = None,
+    vlm: options.Vlm = None,
     config: Annotated[
         Path | None, typer.Option(metavar="FILE", help="YAML instead of the method's own.")
     ] = None,
@@ -53,13 +55,14 @@ def run(
     """
     from ppdbench import plugins
     from ppdbench.cli.console import Console
+    from ppdbench.protocols import SuiteFiles
 
     with Console(as_json=as_json, quiet=quiet) as console:
         train = plugins.load("trainers", method)
         # First, so that a setting typed as key=value has the last word.
         settings = [*([f"users.encoder={users}"] if users else []), *(overrides or [])]
         folder = train(
-            plugins.make_suite(suite),
+            plugins.make_suite(suite, SuiteFiles(pairs=pairs, vlm=vlm)),
             output=output or _default_output(suite, method, settings),
             config=config,
             overrides=settings,

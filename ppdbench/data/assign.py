@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from ppdbench.data.assignment import (
@@ -20,10 +20,12 @@ from ppdbench.data.assignment import (
     SPLITS,
     Assignment,
     SplitName,
+    SplitSettings,
+    Step,
 )
 from ppdbench.data.crowd import Crowd
 from ppdbench.data.leakage import check_leakage
-from ppdbench.data.pair_table import ImageCheck, Met, PairTable
+from ppdbench.data.pair_table import Met, PairTable
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import Events
 
@@ -46,39 +48,6 @@ _ROUNDS, _LESS = 16, 0.75
 """How often the choice is made anew: without seen users who are left too little to learn from, or,
 where captions are so many people's that those are many, or that training would lose more than half
 of its pairs, with this share of the users."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SplitSettings:
-    """What a user may choose; recorded with the splits."""
-
-    seen: int = 277
-    unseen: int = 192
-    validation_seen: int = 96
-    validation_unseen: int = 96
-    calibration: int = 120
-    """Users whom judges are calibrated on."""
-    choices: int = 8
-    """Held-out choices of an evaluated user, at most."""
-    calibration_choices: int = 20
-    max_pairs_per_user: int = 1000
-    images: ImageCheck = "header"
-    """How images are looked at."""
-
-    def wanted(self, split: SplitName) -> int:
-        """Users that a split should have."""
-        return int(getattr(self, split.replace("-", "_")))
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """One step of the funnel: what is left after it, and why the rest is not."""
-
-    name: str
-    pairs: int
-    users: int
-    left_out: Mapping[str, int] = field(default_factory=dict)
-    """Reason -> pairs that the step before still had."""
 
 
 def assign(

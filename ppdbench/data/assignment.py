@@ -1,4 +1,4 @@
-"""Which pair has which part: the words of splits, and the rows in use.
+"""Which pair has which part: the words of splits, what may be chosen, and the rows in use.
 
 Elsewhere: who decides (`assign`), what must hold (`leakage`), how it is kept (`split_files`).
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
 
+from ppdbench.data.pair_table import ImageCheck
 from ppdbench.protocols import UserSplit
 
 if TYPE_CHECKING:
@@ -42,6 +43,39 @@ KINDS: tuple[tuple[SplitName, ...], ...] = (
     ("calibration",),
 )
 """Evaluated splits by kind; kinds share no caption and no image, and a later one yields."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SplitSettings:
+    """What a user may choose; recorded with the splits."""
+
+    seen: int = 277
+    unseen: int = 192
+    validation_seen: int = 96
+    validation_unseen: int = 96
+    calibration: int = 120
+    """Users whom judges are calibrated on."""
+    choices: int = 8
+    """Held-out choices of an evaluated user, at most."""
+    calibration_choices: int = 20
+    max_pairs_per_user: int = 1000
+    images: ImageCheck = "header"
+    """How images are looked at."""
+
+    def wanted(self, split: SplitName) -> int:
+        """Users that a split should have."""
+        return int(getattr(self, split.replace("-", "_")))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One step of the funnel: what is left after it, and why the rest is not."""
+
+    name: str
+    pairs: int
+    users: int
+    left_out: Mapping[str, int] = field(default_factory=dict)
+    """Reason -> pairs that the step before still had."""
 
 
 @dataclass(frozen=True, kw_only=True)

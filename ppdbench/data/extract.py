@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.pair_columns import image_rows, open_columns
 from ppdbench.data.pickapic import (
-    OPTIONAL,
-    REQUIRED,
+    columns_read,
     count_rows,
     pair_of,
+    unreadable,
     unusable,
     write_pairs,
 )
@@ -76,7 +76,7 @@ def _read(
     end = 0
     for file in source_files(source):
         opened = open_columns(file)
-        columns = [c for c in (*REQUIRED, *OPTIONAL) if c in set(opened.schema_arrow.names)]
+        columns = columns_read(opened)
         for group in range(opened.num_row_groups):
             at, end = end, end + int(opened.metadata.row_group(group).num_rows)
             if not np.searchsorted(wanted, end) > np.searchsorted(wanted, at):
@@ -95,7 +95,7 @@ def _read(
                     ):
                         yield _pair(row, identity, file)
                     at += batch.num_rows
-            except (pa.ArrowException, OSError) as error:
+            except unreadable() as error:
                 raise MissingPrerequisite(
                     f"pairs of {file} cannot be read: {one_line(error)}",
                     fix="copy the file again",

@@ -8,6 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from ppdbench.data.pickapic import unreadable
 from ppdbench.errors import PpdbenchError
 
 FACTS = {
@@ -72,8 +73,6 @@ def check_types(file: Path) -> None:
 
 def has_uids(file: Path) -> bool:
     """Whether every row of a file names both its images; a damaged row group does not count."""
-    import pyarrow as pa
-
     source = open_columns(file)
     if not set(UIDS) <= set(source.schema_arrow.names):
         return False
@@ -81,7 +80,7 @@ def has_uids(file: Path) -> bool:
         try:
             if any(_nulls(source, group, name) for name in UIDS):
                 return False
-        except (pa.ArrowException, OSError):
+        except unreadable():
             continue
     return True
 
@@ -102,5 +101,6 @@ def _nulls(source: Any, group: int, name: str) -> int:
 
 
 def _about(source: Any, group: int, name: str) -> Any:
-    """Metadata of a column in a row group; every column of the schema is flat."""
-    return source.metadata.row_group(group).column(source.schema_arrow.names.index(name))
+    """Metadata of a column in a row group; of what a file has besides, any may be nested."""
+    leaves = [source.schema.column(number).path for number in range(len(source.schema))]
+    return source.metadata.row_group(group).column(leaves.index(name))

@@ -27,6 +27,7 @@ from ppdbench.data.pair_columns import (
     image_rows,
     open_columns,
 )
+from ppdbench.data.pickapic import unreadable
 from ppdbench.data.row_checks import REASONS, USABLE, Rows, hashes, judge, judge_images, mark
 from ppdbench.data.source import source_files
 from ppdbench.protocols import Events
@@ -155,8 +156,6 @@ class _Reader:
 
     def walk(self, file: Path) -> Iterator[int]:
         """Walk over a file; yields the number of rows of each row group."""
-        import pyarrow as pa
-
         source = open_columns(file)
         for group in range(source.num_row_groups):
             count = int(source.metadata.row_group(group).num_rows)
@@ -164,7 +163,7 @@ class _Reader:
                 rows = self._rows(source, group)
                 if not (self.by_uid and self.images == "trust") and (rows.reason == USABLE).any():
                     self._look(source, group, rows)
-            except (pa.ArrowException, OSError):
+            except unreadable():
                 self.left_out["row group unreadable"] += count
             else:
                 self._add(rows)

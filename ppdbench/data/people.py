@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ppdbench.data.assignment import ROLES, SEEN, Assignment
-from ppdbench.data.pickapic import PairStore
+from ppdbench.data.pair_store import PairStore
 from ppdbench.data.splits import Splits
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import Caption, EvaluatedUser, IdentifiedUser, PreferencePair, UserSplit

@@ -5,7 +5,8 @@ where a foreign file has its images in a dictionary or compressed), and image by
 until `decode_image` is asked. Rows that cannot be used are left out and counted by reason; ties
 (0.5 / 0.5) are kept and flagged.
 
-Elsewhere: a pair (`protocols.PreferencePair`), encoded images (`images`).
+Elsewhere: a pair (`protocols.PreferencePair`), pairs by id (`pair_store`), encoded images
+(`images`).
 Schema: https://huggingface.co/datasets/yuvalkirstain/pickapic_v2
 """
 
@@ -14,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
@@ -80,9 +81,9 @@ def read_pairs(path: Path, *, report: ReadReport | None = None) -> Iterator[Pref
         MissingPrerequisite: no such file, or a required column is absent (all are named).
         PpdbenchError: a file is not Parquet. Both are raised at the call, not at the first pair.
     """
-    files = _parquet_files(path)
+    files = parquet_files(path)
     for file in files:
-        _check_columns(file)
+        check_columns(file)
     return _pairs(files, report if report is not None else ReadReport())
 
 
@@ -94,70 +95,9 @@ def read_batches(
     return iter(lambda: list(islice(pairs, batch_size)), [])
 
 
-class PairStore:
-    """The pairs of a file or folder by id: an index in memory, images read when asked for."""
-
-    def __init__(self, path: Path) -> None:
-        """Read the ids alone.
-
-        Raises:
-            MissingPrerequisite, PpdbenchError: as `read_pairs`.
-        """
-        self._files = _parquet_files(path)
-        self._place: dict[str, tuple[int, int, int, int]] = {}
-        self._cached: tuple[tuple[int, int], list[dict[str, Any]]] | None = None
-        number = 0
-        for file, name in enumerate(self._files):
-            _check_columns(name)
-            source = _open(name)
-            known = "ranking_id" in source.schema_arrow.names
-            for group in range(source.num_row_groups):
-                rows = int(source.metadata.row_group(group).num_rows)
-                ids = source.read_row_group(group, columns=["ranking_id"]) if known else None
-                listed = ids.column(0).to_pylist() if ids is not None else [None] * rows
-                for row, identity in enumerate(listed):
-                    name_of = str(number if identity is None else identity)
-                    self._place.setdefault(name_of, (file, group, row, number))
-                    number += 1
-
-    def __contains__(self, identity: str) -> bool:
-        return identity in self._place
-
-    def get(self, ids: Sequence[str]) -> list[PreferencePair]:
-        """The pairs of these ids, in their order; each row group is read once a call.
-
-        Raises:
-            MissingPrerequisite: an id is not there, or its row cannot be used.
-        """
-        if absent := [identity for identity in ids if identity not in self._place]:
-            raise MissingPrerequisite(
-                f"the pair {absent[0]} is not among those of {self._files[0].parent}",
-                fix="give the pair data that the splits were made of",
-            )
-        found = {}
-        for identity in sorted(set(ids), key=lambda identity: self._place[identity]):
-            file, group, row, number = self._place[identity]
-            fields = self._group(file, group)[row]
-            if reason := unusable(fields):
-                raise MissingPrerequisite(
-                    f"the pair {identity} of {self._files[file]} cannot be used: {reason}",
-                    fix="make the splits anew",
-                )
-            found[identity] = pair_of(fields, number)
-        return [found[identity] for identity in ids]
-
-    def _group(self, file: int, group: int) -> list[dict[str, Any]]:
-        if self._cached is None or self._cached[0] != (file, group):
-            source = _open(self._files[file])
-            columns = [c for c in (*REQUIRED, *OPTIONAL) if c in set(source.schema_arrow.names)]
-            rows = source.read_row_group(group, columns=columns, use_threads=False).to_pylist()
-            self._cached = ((file, group), rows)
-        return self._cached[1]
-
-
 def count_rows(path: Path) -> int:
     """Rows of a file or folder by its metadata, usable or not; reads no images."""
-    return sum(int(_open(file).metadata.num_rows) for file in _parquet_files(path))
+    return sum(int(open_parquet(file).metadata.num_rows) for file in parquet_files(path))
 
 
 def user_ids(path: Path) -> list[int]:
@@ -171,10 +111,10 @@ def user_ids(path: Path) -> list[int]:
     import pyarrow.compute as pc
 
     found: set[int] = set()
-    for file in _parquet_files(path):
-        _check_columns(file)
+    for file in parquet_files(path):
+        check_columns(file)
         try:
-            for batch in _open(file).iter_batches(columns=["user_id"], use_threads=False):
+            for batch in open_parquet(file).iter_batches(columns=["user_id"], use_threads=False):
                 users = pc.unique(batch.column(0)).to_pylist()
                 found |= {int(user) for user in users if user is not None}
         except (pa.ArrowException, OSError, ValueError) as error:
@@ -224,7 +164,12 @@ def write_pairs(path: Path, pairs: Iterable[PreferencePair], *, rows_per_group: 
     return n
 
 
-def _parquet_files(path: Path) -> list[Path]:
+def parquet_files(path: Path) -> list[Path]:
+    """The file, or the `*.parquet` of a folder in the order in which they are read.
+
+    Raises:
+        MissingPrerequisite: there is none.
+    """
     files = sorted(path.glob("*.parquet")) if path.is_dir() else [path]
     if not files or not files[0].is_file():
         raise MissingPrerequisite(
@@ -234,12 +179,17 @@ def _parquet_files(path: Path) -> list[Path]:
     return files
 
 
-def _open(file: Path) -> Any:
+def open_parquet(file: Path) -> Any:
+    """A mapped `pyarrow.parquet.ParquetFile`: pages are read where they lie.
+
+    Raises:
+        PpdbenchError: it is not Parquet, is cut short, or cannot be opened.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        # Mapped, pages are read where they lie; otherwise a whole column chunk is loaded at once.
+        # Not mapped, a whole column chunk would be loaded at once.
         return pq.ParquetFile(file, memory_map=True)
     except pa.ArrowException as error:
         reason = str(error).partition("\n")[0]
@@ -252,13 +202,35 @@ def _open(file: Path) -> Any:
         ) from error
 
 
-def _check_columns(file: Path) -> None:
-    present = set(_open(file).schema_arrow.names)
+def check_columns(file: Path) -> None:
+    """See that a file has the columns that nothing can do without.
+
+    Raises:
+        MissingPrerequisite: it lacks some; all are named.
+        PpdbenchError: it has one twice; or as `open_parquet`.
+    """
+    present = open_parquet(file).schema_arrow.names
+    if twice := [name for name in COLUMNS if present.count(name) > 1]:
+        raise PpdbenchError(
+            f"{file} has the column {twice[0]} more than once", fix="write it again with one"
+        )
     if missing := [name for name in REQUIRED if name not in present]:
         raise MissingPrerequisite(
             f"{file} lacks the column{'s'[: len(missing) > 1]} {', '.join(missing)}",
             fix=f"the Pick-a-Pic v2 schema is expected: {', '.join(COLUMNS)}",
         )
+
+
+def columns_read(source: Any) -> list[str]:
+    """The columns that make a pair, as far as an open file has them."""
+    return [c for c in (*REQUIRED, *OPTIONAL) if c in set(source.schema_arrow.names)]
+
+
+def unreadable() -> tuple[type[Exception], ...]:
+    """What reading damaged Parquet raises; text that is no UTF-8 is met when it is decoded."""
+    import pyarrow as pa
+
+    return (pa.ArrowException, OSError, UnicodeDecodeError)
 
 
 def _pairs(files: Iterable[Path], report: ReadReport) -> Iterator[PreferencePair]:
@@ -276,19 +248,18 @@ def _pairs(files: Iterable[Path], report: ReadReport) -> Iterator[PreferencePair
 
 def _rows(file: Path, report: ReadReport) -> Iterator[dict[str, Any] | None]:
     """Rows as dicts; None for each row of a group that is damaged on disk."""
-    import pyarrow as pa
-
-    source = _open(file)
-    columns = [c for c in (*REQUIRED, *OPTIONAL) if c in set(source.schema_arrow.names)]
+    source = open_parquet(file)
+    columns = columns_read(source)
     for group in range(source.num_row_groups):
         left = int(source.metadata.row_group(group).num_rows)
         try:
             for batch in source.iter_batches(
                 READ_ROWS, row_groups=[group], columns=columns, use_threads=False
             ):
-                left -= batch.num_rows
-                yield from batch.to_pylist()
-        except (pa.ArrowException, OSError):
+                rows = batch.to_pylist()
+                left -= len(rows)
+                yield from rows
+        except unreadable():
             report.skipped["row group unreadable"] += left
             yield from (None for _ in range(left))  # keeps the numbers of later rows
 
@@ -315,9 +286,10 @@ def pair_of(row: Mapping[str, Any], number: int) -> PreferencePair:
 
 def unusable(row: Mapping[str, Any]) -> str | None:
     """Why a row cannot be used, or None."""
-    if not row["caption"]:
+    if not (row["caption"] or "").strip():
         return "no caption"
-    if row["user_id"] is None:
+    user = row["user_id"]
+    if user is None or user != user:  # NaN, where integers with gaps were written as floats
         return "no user"
     labels = (row["label_0"], row["label_1"])
     if row.get("has_label") is False or None in labels:

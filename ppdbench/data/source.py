@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppdbench.data.pickapic import count_rows, read_pairs
+from ppdbench.data.pickapic import check_columns, count_rows, parquet_files
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import Events
 
@@ -65,8 +65,10 @@ def source_files(path: Path) -> list[Path]:
         MissingPrerequisite: no such file, or a required column is absent.
         PpdbenchError: one is not Parquet, or is cut short.
     """
-    read_pairs(path)  # opens every file and looks at its columns
-    return sorted(path.glob("*.parquet")) if path.is_dir() else [path]
+    files = parquet_files(path)
+    for file in files:
+        check_columns(file)
+    return files
 
 
 def file_sha256(path: Path) -> str:

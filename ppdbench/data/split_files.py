@@ -17,15 +17,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ppdbench.data.assign import SplitSettings, Step
-from ppdbench.data.assignment import ROLES, SPLITS, Assignment
+from ppdbench.data.assignment import ROLES, SPLITS, Assignment, SplitSettings, Step
 from ppdbench.data.source import PinnedFile
 from ppdbench.data.splits import Splits
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, one_line
 
 SCHEMA_VERSION = 1
 ABOUT, ROWS = "splits.json", "splits.parquet"
-_AGAIN = "make them anew: ppdbench data splits SOURCE --out DIR"
+_AGAIN = "delete that folder and make them anew: ppdbench data splits SOURCE --out DIR"
 
 
 def split_files(splits: Splits, *, folder: Path, source: Path) -> dict[str, bytes]:

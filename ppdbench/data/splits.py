@@ -36,8 +36,8 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ppdbench.data.assign import SplitSettings, Step, assign
-from ppdbench.data.assignment import SHOTS, SPLITS, Assignment
+from ppdbench.data.assign import assign
+from ppdbench.data.assignment import SHOTS, SPLITS, Assignment, SplitSettings, Step
 from ppdbench.data.crowd import ALGORITHM
 from ppdbench.data.pair_table import read_captions, read_table
 from ppdbench.data.source import PinnedFile, find_source, pin

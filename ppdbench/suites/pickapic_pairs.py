@@ -16,13 +16,14 @@ from typing import TYPE_CHECKING
 from ppdbench.data.extract import extract_pairs
 from ppdbench.data.people import SplitPeople
 from ppdbench.data.source import check_pins, find_source, pin
-from ppdbench.data.split_files import holds_splits, read_splits, source_of, split_files
+from ppdbench.data.split_files import ABOUT, holds_splits, read_splits, source_of, split_files
 from ppdbench.data.splits import Splits, SplitSettings, make_splits, split_key
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import Split
 from ppdbench.rewards.file_hash import file_sha256
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.cache_folder import cache_folder
+from ppdbench.suites.made_once import made_once
 
 if TYPE_CHECKING:
     import numpy as np
@@ -82,16 +83,31 @@ class PickapicPairs:
             check_pins(splits.source, pinned, self.source)
             return splits
         folder = _folder(split_key(pinned, SplitSettings()))
-        if not holds_splits(folder):
+
+        def make() -> None:
             made = make_splits(self.source, pinned=pinned)
             for name, content in split_files(made, folder=folder, source=self.source).items():
-                write_atomic(folder / name, content)
-        return read_splits(folder)
+                write_atomic(folder / name, content)  # the one that is looked for comes last
+
+        return read_splits(made_once(folder / ABOUT, make).parent)
 
     @cached_property
     def source(self) -> Path:
-        """The Parquet file or folder."""
-        return find_source(source_of(self.given) if self._split_already else self.given)
+        """The Parquet file or folder.
+
+        Raises:
+            MissingPrerequisite: there is none, or splits lie elsewhere than when they were made.
+        """
+        if not self._split_already:
+            return find_source(self.given)
+        place = source_of(self.given).resolve()
+        if not place.exists():
+            raise MissingPrerequisite(
+                f"the pairs that the splits in {self.given} were made of are not at {place}",
+                fix=f"put them there, or say where they are: ppdbench data splits SOURCE --out "
+                f"{self.given}, with the settings of then",
+            )
+        return find_source(place)
 
     @property
     def _split_already(self) -> bool:
@@ -100,13 +116,16 @@ class PickapicPairs:
     def _copy(self, name: str, rows: NDArray[np.intp], rows_per_group: int = 256) -> Path:
         """A file of these rows of the assignment."""
         splits = self.splits
+        used = splits.assignment
         path = _folder(split_key(splits.source, splits.settings)) / f"{name}.parquet"
-        if not path.exists():
-            used = splits.assignment
+
+        def make() -> None:
             extract_pairs(
                 self.source, used.row[rows], used.pair[rows], path, rows_per_group=rows_per_group
             )
-        return path
+
+        # What a killed process left of a copy is as large as a copy.
+        return made_once(path, make, tmp=f".{path.name}.*.tmp")
 
 
 def _folder(key: str) -> Path:

@@ -21,7 +21,7 @@ from pathlib import Path
 import json
 
 def suite(files):
-    return "the suite"
+    return " ".join(["the suite", *(str(f) for f in (files.pairs, files.vlm) if f)])
 
 def train(suite, *, output, config, overrides, device, events):
     if not overrides:
@@ -110,13 +110,13 @@ def test_train_reference_passes_on_what_was_typed(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     line = "train-reference --method mine --suite world --config c.yaml steps=3 a.b=c --device cpu"
-    done = CliRunner().invoke(app, line.split())
+    done = CliRunner().invoke(app, [*line.split(), "--pairs", "p.parquet", "--vlm", "a/name"])
     assert done.exit_code == 0, done.output
     folder = Path("trained") / "world" / "mine"
     assert done.stdout == f"trained: {folder}\n"
     assert "train: 2/2" in done.stderr
     assert json.loads((folder / "told.json").read_text()) == {
-        "suite": "the suite",
+        "suite": "the suite p.parquet a/name",
         "config": "c.yaml",
         "overrides": ["steps=3", "a.b=c"],
         "device": "cpu",

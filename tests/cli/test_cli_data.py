@@ -101,7 +101,11 @@ def test_info_of_pairs_and_of_splits(place: Path) -> None:
         (["splits", "yuvalkirstain/pickapic_v2", "--out", "s"], "since 2025", 3),
         (["splits", "few.parquet", "--out", "s"], "no user has 5 usable pairs", 3),
         (["splits", "cut.parquet", "--out", "s"], "cut.parquet is not a readable Parquet", 1),
-        (["splits", "p.parquet", "--out", "p.parquet"], "p.parquet", 1),
+        (["splits", "p.parquet", "--out", "p.parquet"], "need a folder of their own", 2),
+        (["splits", "p.parquet", "--out", "."], "need a folder of their own", 2),
+        (["splits", "set", "--out", "set"], "need a folder of their own", 2),
+        (["splits", "set", "--out", "set/data"], "need a folder of their own", 2),
+        (["splits", "p.parquet", "--out", "few.parquet"], "few.parquet", 1),
         (["info", "nowhere"], "no pair data at nowhere", 3),
         (["split"], "splits", 2),
     ],
@@ -110,10 +114,48 @@ def test_info_of_pairs_and_of_splits(place: Path) -> None:
 def test_refusals(arguments: list[str], said: str, code: int, place: Path) -> None:
     write(place / "p.parquet", [row(n, 1, f"c{n}") for n in range(6)])
     write(place / "few.parquet", [row(n, 1, f"c{n}") for n in range(3)])
+    write(place / "set" / "data" / "p.parquet", [row(n, 1, f"c{n}") for n in range(6)])
     (place / "cut.parquet").write_bytes((place / "p.parquet").read_bytes()[:-50])
     out, error = run(*arguments, code=code)
     assert said in error and out == ""
-    assert not list((place / "s").glob("*")) if (place / "s").exists() else True
+    assert not [*place.glob("**/splits.*")]
+
+
+def test_splits_are_not_split_again(place: Path) -> None:
+    source = write(place / "p.parquet", crowd(30))
+    run("splits", source, "--out", "s", *FEW)
+    said = run("splits", "s", "--out", "t", *FEW, code=2)[1]
+    assert "s holds splits, not pairs" in said and f"name the pairs: {source}" in said
+
+
+def test_splits_follow_their_pairs_to_another_place(place: Path) -> None:
+    source = write(place / "old" / "p.parquet", crowd(30)).parent
+    run("splits", source, "--out", "s", *FEW)
+    before = (place / "s" / "splits.parquet").stat().st_mtime_ns
+    digest = json.loads((place / "s" / "splits.json").read_bytes())["digest"]
+    source.rename(place / "new")
+    assert "the source is not where it was" in run("info", "s")[1]
+    _, said = run("splits", "new", "--out", "s", *FEW)
+    assert "their pairs now lie at new" in said
+    assert "not where it was" not in run("info", "s")[1]
+    assert json.loads((place / "s" / "splits.json").read_bytes())["digest"] == digest
+    assert (place / "s" / "splits.parquet").stat().st_mtime_ns == before
+
+
+def test_half_written_splits_are_made_again_and_damaged_ones_named(place: Path) -> None:
+    source = write(place / "p.parquet", crowd(30))
+    run("splits", source, "--out", "s", *FEW)
+    about, rows = place / "s" / "splits.json", place / "s" / "splits.parquet"
+    whole = about.read_bytes(), rows.read_bytes()
+    about.unlink()  # killed between the two
+    rows.write_bytes(b"of other splits")
+    run("splits", source, "--out", "s", *FEW)
+    assert (about.read_bytes(), rows.read_bytes()) == whole
+    rows.write_bytes(b"PAR1")
+    assert (
+        "delete that folder and make them anew"
+        in run("splits", source, "--out", "s", *FEW, code=1)[1]
+    )
 
 
 def test_damaged_pictures_are_met_where_they_are_looked_for(place: Path) -> None:

@@ -100,26 +100,38 @@ def test_a_folder_reads_as_one_in_order_of_names(tmp_path: Path) -> None:
 
 def test_unusable_rows_are_counted_by_reason(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
-    good = [pair(n) for n in range(7)]
+    good = [pair(n) for n in range(8)]
     write_pairs(path, good)
     rewrite(
         path,
-        caption=["c", "", "c", "c", "c", "c", "c"],
-        user_id=[0, 0, None, 0, 0, 0, 0],
-        has_label=[True, True, True, False, True, True, True],
-        label_1=[0, 0, 0, 0, 1, 0, 0],
-        jpg_0=[*[p.image_0 for p in good[:5]], b"GIF89a", None],
+        caption=["c", "", "c", "c", "c", "c", "c", " \n"],
+        user_id=[0, 0, None, 0, 0, 0, 0, 0],
+        has_label=[True, True, True, False, True, True, True, True],
+        label_1=[0, 0, 0, 0, 1, 0, 0, 0],
+        jpg_0=[*[p.image_0 for p in good[:5]], b"GIF89a", None, good[7].image_0],
     )
     report = ReadReport()
     assert [p.id for p in read_pairs(path, report=report)] == ["0"]
     assert report.skipped == {
-        "no caption": 1,
+        "no caption": 2,
         "no user": 1,
         "no label": 1,
         "label is not 0, 0.5 or 1": 1,
         "image is neither PNG nor JPEG": 1,
         "no image bytes": 1,
     }
+
+
+def test_a_user_missing_among_floats_is_no_user(tmp_path: Path) -> None:
+    """As pandas writes integers with gaps."""
+    path = tmp_path / "p.parquet"
+    write_pairs(path, [pair(0), pair(1), pair(2)])
+    table = pq.read_table(path)
+    users = pa.array([0.0, float("nan"), 2.0])
+    pq.write_table(table.set_column(table.schema.names.index("user_id"), "user_id", users), path)
+    report = ReadReport()
+    assert [p.user_id for p in read_pairs(path, report=report)] == [0, 2]
+    assert report.skipped == {"no user": 1}
 
 
 def test_a_damaged_row_group_costs_its_rows_only(tmp_path: Path) -> None:

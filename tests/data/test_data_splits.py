@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-import io
-import json
 import runpy
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
 
 from ppdbench.data.assignment import ROLES, SEEN, SPLITS
-from ppdbench.data.pair_table import ImageCheck, read_table
+from ppdbench.data.pickapic import ReadReport, read_pairs
 from ppdbench.data.shot_groups import group_for
-from ppdbench.data.split_files import holds_splits, read_splits, source_of, split_files
 from ppdbench.data.splits import Splits, SplitSettings, make_splits
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 
@@ -265,45 +261,6 @@ def test_an_image_in_two_captions_is_kept_out_of_training(tmp_path: Path) -> Non
     assert counted(splits)["of an image that is held out"] == 1
 
 
-@pytest.mark.parametrize("over", [{}, {"image_0_uid": None}], ids=["no column", "a gap"])
-def test_without_uids_images_are_known_by_their_bytes(over: dict[str, Any], tmp_path: Path) -> None:
-    rows = [row(n, 1, f"c{n}") for n in range(9)]
-    rows[8] |= {"caption": "c7", "jpg_0": rows[7]["jpg_0"], "jpg_1": rows[7]["jpg_1"]}
-    rows[0] |= over
-    path = write(tmp_path / "p.parquet", rows, without=() if over else ("image_1_uid",))
-    table, met = read_table(path, images="trust")
-    assert not met.by_uid and met.left_out == {"duplicate pair": 1}
-    assert table.images[0, 0] != 0 and len(np.unique(table.images)) == 16
-
-
-def test_images_are_decoded_only_when_asked(tmp_path: Path) -> None:
-    buffer = io.BytesIO()
-    Image.new("RGB", (4, 4)).save(buffer, "PNG")
-    whole = buffer.getvalue()
-    rows = [row(n, 1, f"c{n}", jpg_0=whole, jpg_1=whole + bytes([n])) for n in range(6)]
-    rows[5]["jpg_0"] = whole[:-30]
-    rows[4]["jpg_0"] = b"what is this"
-    path = write(tmp_path / "p.parquet", rows)
-    checks: tuple[ImageCheck, ...] = ("trust", "header", "decode")
-    left_out = {check: read_table(path, images=check)[1].left_out for check in checks}
-    bad = {"image is neither PNG nor JPEG": 1}
-    assert left_out == {
-        "trust": {},
-        "header": bad,
-        "decode": {**bad, "image cannot be decoded": 1},
-    }
-
-
-def test_ids_are_of_what_pairs_are_not_of_what_they_are_called(tmp_path: Path) -> None:
-    rows = [row(n, 1, f"c{n}") for n in range(6)]
-    write(tmp_path / "a.parquet", rows[:2], without=("ranking_id",))
-    write(tmp_path / "b.parquet", rows[2:], without=("ranking_id", "are_different", "has_label"))
-    table, _ = read_table(tmp_path)
-    assert table.row.tolist() == list(range(6))
-    named = read_table(write(tmp_path / "c" / "c.parquet", rows))[0]
-    assert table.id.tolist() == named.id.tolist() and min(table.id) >= 0
-
-
 def test_a_damaged_row_group_costs_its_rows_only(tmp_path: Path) -> None:
     path = write(tmp_path / "p.parquet", [row(n, 1, f"c{n}") for n in range(40)], group=10)
     about = pq.ParquetFile(path).metadata.row_group(1)
@@ -318,6 +275,30 @@ def test_a_damaged_row_group_costs_its_rows_only(tmp_path: Path) -> None:
     assert set(splits.assignment.row.tolist()) == {*range(10), *range(20, 40)}
 
 
+@pytest.mark.parametrize("column", ["caption", "image_0_uid", "model_0"])
+def test_text_that_is_no_utf_8_costs_its_row_group_only(column: str, tmp_path: Path) -> None:
+    path = write(tmp_path / "p.parquet", [row(n, 1, f"c{n}", model_0="m") for n in range(40)])
+    table = pq.read_table(path)
+    values = [text.encode() for text in table.column(column).to_pylist()]
+    values[13] = b"\xff\xfe"
+    broken = pa.Array.from_buffers(pa.string(), 40, pa.array(values, pa.binary()).buffers())
+    index = table.schema.names.index(column)
+    pq.write_table(table.set_column(index, column, broken), path, row_group_size=10)
+    if column == "model_0":  # nobody splits by it
+        assert len(make_splits(path, FEW).assignment) == 40
+    else:
+        splits = make_splits(path, FEW)
+        assert counted(splits) == {"row group unreadable": 10}
+        assert set(splits.assignment.row.tolist()) == {*range(10), *range(20, 40)}
+    report = ReadReport()
+    read = [pair.id for pair in read_pairs(path, report=report)]
+    if column == "image_0_uid":  # pairs have no uids
+        assert len(read) == 40
+    else:
+        assert read == [str(n) for n in (*range(10), *range(20, 40))]
+        assert report.skipped == {"row group unreadable": 10}
+
+
 def test_unusable_files_are_refused_and_named(tmp_path: Path) -> None:
     path = write(tmp_path / "p.parquet", crowd(users=3))
     whole = path.read_bytes()
@@ -328,68 +309,12 @@ def test_unusable_files_are_refused_and_named(tmp_path: Path) -> None:
     with pytest.raises(MissingPrerequisite, match="lacks the column user_id"):
         make_splits(path)
     table = pq.read_table(write(path, crowd(users=3)))
+    pq.write_table(table.append_column("caption", table.column("caption")), path)
+    with pytest.raises(PpdbenchError, match=r"p\.parquet has the column caption more than once"):
+        make_splits(path)
     as_text = table.column("user_id").cast("string")
     pq.write_table(table.set_column(table.schema.names.index("user_id"), "user_id", as_text), path)
     with pytest.raises(
         PpdbenchError, match=r"the column user_id of .* is string, and .* has int64"
     ):
         make_splits(path)
-
-
-# --- files ------------------------------------------------------------------------------------
-
-
-def kept(splits: Splits, folder: Path, source: Path) -> Path:
-    folder.mkdir(exist_ok=True)
-    for name, content in split_files(splits, folder=folder, source=source).items():
-        (folder / name).write_bytes(content)
-    return folder
-
-
-def test_files_are_read_back_and_equal_runs_give_equal_bytes(
-    rows: list[dict[str, Any]], tmp_path: Path
-) -> None:
-    source = write(tmp_path / "p.parquet", rows)
-    once = kept(make_splits(source, FEW), tmp_path / "a", source)
-    again = kept(make_splits(source, FEW), tmp_path / "b", source)
-    for name in ("splits.json", "splits.parquet"):
-        assert (once / name).read_bytes() == (again / name).read_bytes()
-    back, made = read_splits(once), make_splits(source, FEW)
-    assert back.digest == made.digest and back.assignment.captions == made.assignment.captions
-    assert [back.settings, back.source, back.sizes] == [made.settings, made.source, made.sizes]
-    assert [dict(s.left_out) for s in back.funnel] == [dict(s.left_out) for s in made.funnel]
-    assert source_of(once).resolve() == source
-    assert holds_splits(once) and not holds_splits(tmp_path)
-    table = pq.read_table(once / "splits.parquet").to_pydict()
-    choices = [t for r, t in zip(table["role"], table["caption"], strict=True) if r == "choice"]
-    assert all(choices) and table["caption"].count(None) == made.sizes["train"]["pairs"]
-
-
-def test_changed_files_are_refused(made: Splits, tmp_path: Path) -> None:
-    folder = kept(made, tmp_path / "s", tmp_path / "p.parquet")
-    about, table = folder / "splits.json", pq.read_table(folder / "splits.parquet")
-
-    def refused(said: str) -> None:
-        with pytest.raises(PpdbenchError, match=said) as caught:
-            read_splits(folder)
-        assert "ppdbench data splits" in caught.value.fix and "\n" not in caught.value.cause
-
-    pq.write_table(table.slice(1), folder / "splits.parquet")
-    refused("were changed: their digest is")
-    pq.write_table(table.drop_columns(["role"]), folder / "splits.parquet")
-    refused("splits.parquet is damaged")
-    (folder / "splits.parquet").write_bytes(b"PAR1")
-    refused("splits.parquet is damaged")
-    facts = json.loads(about.read_bytes())
-    kept(made, folder, tmp_path / "p.parquet")
-    about.write_text(json.dumps({**facts, "settings": {**facts["settings"], "seen": 9}}))
-    refused("were changed")
-    about.write_text(json.dumps({**facts, "settings": {"what": 1}}))
-    refused("splits.json is damaged")
-    about.write_text(json.dumps({**facts, "schema_version": 99}))
-    refused("schema version 99")
-    about.write_text("{")
-    refused("splits.json is damaged")
-    about.unlink()
-    with pytest.raises(MissingPrerequisite, match=r"holds no splits\.json"):
-        read_splits(folder)

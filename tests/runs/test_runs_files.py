@@ -17,6 +17,7 @@ from ppdbench.runs.cache_folder import cache_folder
 from ppdbench.runs.environment import environment
 from ppdbench.runs.fingerprint import differences, fingerprint
 from ppdbench.runs.images import ImageStore
+from ppdbench.runs.profiles import FILE, add_profiles, read_profiles
 from ppdbench.runs.seeds import noise_seed
 
 
@@ -117,3 +118,19 @@ def test_the_cache_follows_the_environment(monkeypatch: pytest.MonkeyPatch) -> N
     assert cache_folder() == Path("xdg/ppdbench")
     monkeypatch.delenv("XDG_CACHE_HOME")
     assert cache_folder() == Path.home() / ".cache" / "ppdbench"
+
+
+def test_profiles_gather_and_newer_words_replace_older_ones(tmp_path: Path) -> None:
+    assert read_profiles(tmp_path) == {}
+    add_profiles(tmp_path, {})
+    assert not (tmp_path / FILE).exists()
+    add_profiles(tmp_path, {"vlm": {"1": "likes red", "2": "likes warmth"}})
+    add_profiles(tmp_path, {"vlm": {"2": "likes détail"}, "other": {"1": "big"}})
+    found = {"vlm": {"1": "likes red", "2": "likes détail"}, "other": {"1": "big"}}
+    assert read_profiles(tmp_path) == found
+    stamp = (tmp_path / FILE).stat().st_mtime_ns
+    add_profiles(tmp_path, {"vlm": {"1": "likes red"}})
+    assert (tmp_path / FILE).stat().st_mtime_ns == stamp
+    for damage in (b"{", b"[]", b'{"profiles": {"vlm": 3}}'):
+        (tmp_path / FILE).write_bytes(damage)
+        assert read_profiles(tmp_path) == {}

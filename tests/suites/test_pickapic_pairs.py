@@ -61,9 +61,11 @@ def test_splits_and_copies_are_made_once(
     assert 0 < len(users) < 192
     assert any("unseen has" in note for note in first.notes)
     (folder,) = cache.iterdir()
-    assert sorted(path.name for path in folder.iterdir()) == ["splits.json", "splits.parquet"]
+    assert sorted(path.name for path in folder.glob("[!.]*")) == ["splits.json", "splits.parquet"]
+    (folder / ".people.parquet.1.tmp").write_bytes(b"of a killed process")
     chosen = people.pairs(users[0].choices)
     assert [str(pair.user_id) for pair in chosen] == [users[0].id] * len(chosen)
+    assert not [*folder.glob("*.tmp")]
     assert (folder / "people.parquet").is_file() and not (folder / "train.parquet").exists()
     train, validation = first.pairs("train"), first.pairs("validation")
     ids = {split: {p.id for p in read_pairs(path)} for split, path in
@@ -119,6 +121,18 @@ def test_splits_that_a_user_made_are_used_and_held_against_their_source(
     write(source / "p.parquet", crowd(31))
     with pytest.raises(MissingPrerequisite, match=r"is not the p\.parquet that the splits"):
         of(tmp_path / "mine").people.users("seen")  # type: ignore[union-attr]
+
+
+def test_splits_whose_pairs_were_moved_say_how_to_go_on(source: Path, tmp_path: Path) -> None:
+    command = ["data", "splits", str(source), "--out", str(tmp_path / "mine")]
+    assert CliRunner().invoke(app, command).exit_code == 0
+    source.rename(tmp_path / "moved")
+    with pytest.raises(MissingPrerequisite, match=f"are not at {source}\n") as caught:
+        of(tmp_path / "mine").people.users("seen")  # type: ignore[union-attr]
+    assert f"ppdbench data splits SOURCE --out {tmp_path / 'mine'}" in caught.value.fix
+    command[2] = str(tmp_path / "moved")
+    assert CliRunner().invoke(app, command).exit_code == 0
+    assert of(tmp_path / "mine").people.users("seen")  # type: ignore[union-attr]
 
 
 @pytest.mark.usefixtures("cache")

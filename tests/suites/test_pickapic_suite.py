@@ -189,6 +189,11 @@ def test_the_digest_leaves_out_rewards_that_it_does_not_use(
 
 
 def test_a_suite_with_captions_of_its_own_takes_no_file(prompts: Path) -> None:
-    with pytest.raises(UsageError, match="captions of its own") as caught:
-        plugins.make_suite("shapes", SuiteFiles(captions=prompts))
-    assert "--captions" in caught.value.fix
+    for option, files, said in (
+        ("captions", SuiteFiles(captions=prompts), "shapes suite has captions of its own"),
+        ("pairs", SuiteFiles(pairs=prompts), "shapes suite has pairs of its own"),
+        ("vlm", SuiteFiles(vlm="a/name"), "has a vision-language model of its own"),
+    ):
+        with pytest.raises(UsageError, match=said) as caught:
+            plugins.make_suite("shapes", files)
+        assert caught.value.fix == f"leave out --{option}"

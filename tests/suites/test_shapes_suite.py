@@ -146,6 +146,19 @@ def test_pairs_are_made_once_in_the_users_cache(
         people.people.cache_clear()
 
 
+def test_a_cache_that_cannot_be_written_is_one_cause_and_one_fix(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_text("in the way")
+    monkeypatch.setenv("PPDBENCH_CACHE", str(tmp_path / "file"))
+    suite = ShapesSuite()
+    for ask in (lambda: suite.pairs("train"), lambda: suite.people.pairs(["13000000"])):
+        with pytest.raises(MissingPrerequisite, match="file/shapes") as caught:
+            ask()
+        assert "fix" not in caught.value.cause and "\n" not in caught.value.cause
+        assert "PPDBENCH_CACHE" in caught.value.fix and "--runs" not in caught.value.fix
+
+
 def test_the_test_split_has_no_pairs() -> None:
     with pytest.raises(MissingPrerequisite, match="test split of shapes has no pairs"):
         ShapesSuite().pairs("test")

@@ -17,9 +17,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppdbench.data.pickapic import PairStore, read_pairs, write_pairs
+from ppdbench.data.pair_store import PairStore
+from ppdbench.data.pickapic import read_pairs
 from ppdbench.data.shot_groups import disjoint_groups
-from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import (
     Caption,
     EvaluatedUser,
@@ -29,7 +29,7 @@ from ppdbench.protocols import (
     Truth,
     UserSplit,
 )
-from ppdbench.suites.shapes.pairs import common_pairs, distinct_pairs, pair_captions
+from ppdbench.suites.shapes.pairs import common_pairs, distinct_pairs, kept, pair_captions
 from ppdbench.suites.shapes.people import Group, Person, people
 from ppdbench.suites.shapes.scenes import parse
 
@@ -139,16 +139,7 @@ class ShapesPeople:
         return {}
 
     def _file(self, name: str) -> Path:
-        path = self.cache() / f"people-{name}.parquet"
-        if not path.exists():
-            try:
-                write_pairs(path, _pairs_of(name))
-            except PpdbenchError as error:
-                raise MissingPrerequisite(
-                    str(error),
-                    fix="set PPDBENCH_CACHE to a writable folder with 200 MB of free space",
-                ) from error
-        return path
+        return kept(self.cache() / f"people-{name}.parquet", _pairs_of(name), megabytes=200)
 
 
 def _pairs_of(name: str) -> Iterator[PreferencePair]:

@@ -11,12 +11,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ppdbench.data.images import encode_png
+from ppdbench.data.pickapic import write_pairs
+from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import PreferencePair, Split
+from ppdbench.suites.made_once import made_once
 from ppdbench.suites.shapes.attributes import measure
 from ppdbench.suites.shapes.people import (
     CHOICE_SHARPNESS,
@@ -38,6 +42,21 @@ _COMMON = 20
 """Streams of a person's random numbers; those of the training pairs are 0 and 1."""
 TIE_LOG_ODDS = 0.15
 """Pictures nearer than this are a tie for half of the people's showings."""
+
+
+def kept(path: Path, pairs: Iterator[PreferencePair], *, megabytes: int) -> Path:
+    """The file of pairs, written where it is not there yet; until then nothing is rendered.
+
+    Raises:
+        MissingPrerequisite: it cannot be written; so many megabytes are asked for.
+    """
+    try:
+        return made_once(path, lambda: write_pairs(path, pairs), tmp=f".{path.name}.*.tmp")
+    except PpdbenchError as error:
+        raise MissingPrerequisite(
+            error.cause,
+            fix=f"set PPDBENCH_CACHE to a writable folder with {megabytes} MB of free space",
+        ) from error
 
 
 def choices(group: Group, split: Split, per_person: int) -> Iterator[PreferencePair]:

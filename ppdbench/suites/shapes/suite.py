@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
-from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError
+from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import (
     Caption,
     CaptionClassifier,
@@ -84,24 +84,15 @@ class ShapesSuite:
             MissingPrerequisite: the cache folder cannot be written; or the test split, which
                 has no pairs.
         """
-        from ppdbench.data.pickapic import write_pairs
-        from ppdbench.suites.shapes.pairs import PAIRS_PER_PERSON, choices
+        from ppdbench.suites.shapes.pairs import PAIRS_PER_PERSON, choices, kept
 
         if split not in PAIRS_PER_PERSON:
             raise MissingPrerequisite(
                 f"the {split} split of shapes has no pairs",
                 fix=f"use one of {', '.join(PAIRS_PER_PERSON)}",
             )
-        path = self._cache / f"{split}.parquet"
-        if not path.exists():
-            try:
-                write_pairs(path, choices("train", split, PAIRS_PER_PERSON[split]))
-            except PpdbenchError as error:
-                raise MissingPrerequisite(
-                    str(error),
-                    fix="set PPDBENCH_CACHE to a writable folder with 100 MB of free space",
-                ) from error
-        return path
+        made = choices("train", split, PAIRS_PER_PERSON[split])
+        return kept(self._cache / f"{split}.parquet", made, megabytes=100)
 
     @cached_property
     def people(self) -> ShapesPeople:
@@ -174,9 +165,8 @@ def suite(files: SuiteFiles) -> ShapesSuite:
     Raises:
         UsageError: a file is supplied; everything here is built in.
     """
-    for option in ("captions", "pairs", "vlm"):
+    own = {"captions": "captions", "pairs": "pairs", "vlm": "a vision-language model"}
+    for option, what in own.items():
         if getattr(files, option) is not None:
-            raise UsageError(
-                f"the shapes suite has {option} of its own", fix=f"leave out --{option}"
-            )
+            raise UsageError(f"the shapes suite has {what} of its own", fix=f"leave out --{option}")
     return ShapesSuite()

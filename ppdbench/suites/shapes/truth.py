@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from ppdbench.protocols import UserSplit
 from ppdbench.suites.shapes.attributes import ATTRIBUTES, measure
+from ppdbench.suites.shapes.beliefs import dominant_name, dominant_of
 from ppdbench.suites.shapes.people import ATTRIBUTE_SCALE, person_of
 
 if TYPE_CHECKING:
@@ -49,9 +50,7 @@ class ShapesTruth:
 
     def dominant(self, user: str) -> str:
         """Sign and name of the attribute with the largest weight: "-detail"."""
-        taste = np.array(person_of(user).taste)
-        first = int(np.abs(taste).argmax())
-        return f"{'+' if taste[first] > 0 else '-'}{ATTRIBUTES[first]}"
+        return dominant_name(int(dominant_of(np.array([person_of(user).taste]))[0]))
 
     def ceilings(self, split: UserSplit) -> Mapping[str, float]:
         """What nobody can exceed on the split's users."""
