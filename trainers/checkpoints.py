@@ -21,7 +21,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
 
-from ppdbench.errors import FingerprintMismatch, MissingPrerequisite
+from ppdbench.errors import FingerprintMismatch, MissingPrerequisite, one_line
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.fingerprint import differences, flat
 from trainers.stable_cascade.stage_c import Base
@@ -106,19 +106,35 @@ def read_header(folder: Path) -> AdapterHeader:
     try:
         description = json.loads(metadata[HEADER_KEY])
         version = description.pop("format_version")
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise MissingPrerequisite(f"{path} has no header of an adapter", fix=_TRAIN) from error
     if version not in range(1, FORMAT_VERSION + 1):
         raise MissingPrerequisite(
             f"{path} has format version {version}, this ppdbench reads up to {FORMAT_VERSION}",
             fix=_TRAIN,
         )
-    description["shape"] = AdapterShape(**description["shape"])
-    description["rewards"] = tuple(description["rewards"])
-    if embedding := description.get("embedding"):
+    try:
+        return _header_of(description)
+    except (KeyError, TypeError) as error:
+        raise MissingPrerequisite(
+            f"the header of {path} is not one of an adapter: {one_line(error)}", fix=_TRAIN
+        ) from error
+
+
+def _header_of(description: dict[str, Any]) -> AdapterHeader:
+    """The header that `save_adapter` described.
+
+    Raises:
+        KeyError, TypeError: something of it is missing or unknown.
+    """
+    given = description | {
+        "shape": AdapterShape(**description["shape"]),
+        "rewards": tuple(description["rewards"]),
+    }
+    if embedding := given.get("embedding"):
         lists = {name: tuple(embedding[name]) for name in ("mean", "std")}
-        description["embedding"] = Embedding(**(embedding | lists))
-    return AdapterHeader(**description)
+        given["embedding"] = Embedding(**(embedding | lists))
+    return AdapterHeader(**given)
 
 
 def load_adapter(folder: Path, base: Base) -> UserAdapter:
@@ -179,7 +195,7 @@ def load_state(
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
     except Exception as error:  # whatever the unpickler stumbles over
         raise MissingPrerequisite(
-            f"{path} cannot be read: {str(error).partition('.')[0]}",
+            f"{path} cannot be read: {one_line(error).partition('. ')[0]}",
             fix=f"delete {path.name}; the run then starts anew",
         ) from error
     differing = [key for key in differences(state["identity"], identity) if key not in tolerate]

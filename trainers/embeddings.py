@@ -84,7 +84,8 @@ def embed_groups(
 class _Contexts(Sequence[UserContext]):
     """Groups as an encoder is shown them, decoded when asked for; quick from first to last.
 
-    Encoded images are in memory from a group's first pair to the asking for its last.
+    Pairs have rows here, and a file has no index: where `UserContexts` asks for pairs by id, this
+    reads on. Encoded images are in memory from a group's first pair to the asking for its last.
     """
 
     def __init__(self, groups: Sequence[ShotGroup], pairs: Path, limit: int | None) -> None:

@@ -19,6 +19,7 @@ import numpy as np
 
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import GenerationRequest, Generator, GeneratorInfo, LoadContext
+from ppdbench.runs.device import resolve
 from trainers.assets import base_folder, model_folder
 from trainers.hearing import listener, user_vector
 
@@ -159,15 +160,10 @@ class CascadeGenerator:
 
     @cached_property
     def _models(self) -> tuple[Base, list[UserAdapter]]:
-        import torch
-
         from trainers.checkpoints import load_adapter
         from trainers.stable_cascade.stage_c import load_base
 
-        device = self._device
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        base = load_base(self._base_folder, device)
+        base = load_base(self._base_folder, resolve(self._device))
         return base, [load_adapter(adapter.folder, base) for adapter in self._adapters]
 
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ppdbench.protocols import UserContext
-    from trainers.checkpoints import AdapterHeader
+    from trainers.checkpoints import AdapterHeader, Embedding
 
 
 def listener(headers: Sequence[AdapterHeader], user: UserContext | None) -> int:
@@ -49,7 +49,9 @@ def user_vector(header: AdapterHeader, user: UserContext | None, name: str) -> N
     if user is None or header.user_vector == "null":
         return vector
     if header.embedding is not None:
-        return _embedding(header, user, name) if user.embeddings else vector
+        if user.embeddings:
+            vector[:] = _heard(header.embedding, len(vector), user, name)
+        return vector
     for reward, weight in (user.reward_weights or {}).items():
         if reward in header.rewards:
             vector[header.rewards.index(reward)] = weight
@@ -61,9 +63,8 @@ def user_vector(header: AdapterHeader, user: UserContext | None, name: str) -> N
     return vector
 
 
-def _embedding(header: AdapterHeader, user: UserContext, name: str) -> NDArray[np.float32]:
-    known = header.embedding
-    assert known is not None  # noqa: S101  (asked by the caller)
+def _heard(known: Embedding, dim: int, user: UserContext, name: str) -> NDArray[np.float32]:
+    """The user's embedding, normalised (dim,); raises as `user_vector`."""
     given = user.embeddings.get(known.encoder)
     if given is None:
         raise UsageError(
@@ -71,9 +72,9 @@ def _embedding(header: AdapterHeader, user: UserContext, name: str) -> NDArray[n
             f"the user's are by {', '.join(sorted(user.embeddings))}",
             fix=f"give an embedding by {known.encoder}",
         )
-    if given.shape != (header.shape.user_dim,) or not np.isfinite(given).all():
+    if given.shape != (dim,) or not np.isfinite(given).all():
         raise UsageError(
-            f"{name} takes {header.shape.user_dim} finite numbers by {known.encoder}, "
+            f"{name} takes {dim} finite numbers by {known.encoder}, "
             f"the user's embedding has shape {given.shape}, or numbers that are not finite",
             fix=f"embed the user anew with {known.encoder}",
         )

@@ -162,7 +162,10 @@ def _walk(
 
 @torch.no_grad()
 def measure(job: Job) -> dict[str, float]:
-    """Means over all of `job.examples`, each drawn once, of what a step logs; trains nothing."""
+    """Means over all of `job.examples`, each drawn once, of what a step logs; trains nothing.
+
+    Users and captions are dropped as often as in training.
+    """
     config = job.config
     size = min(config.micro_batch or config.batch_size, len(job.examples))
     sums: dict[str, float] = {}

@@ -31,6 +31,7 @@ PRECISIONS: tuple[Precision, ...] = get_args(Precision)
 
 TEXT_CACHE = 65_536
 """Text embeddings kept a tower; 256 MB at 1,024 dimensions."""
+LESS_MEMORY = "take fewer pictures at once with --batch-size, or --precision bf16"
 
 Tokens = tuple[int, ...]
 
@@ -59,7 +60,7 @@ class OpenClipTower:
         import torch
 
         numbers = torch.bfloat16 if self.precision == "bf16" else torch.float32
-        with self._inference():
+        with inference(self.device, fix=LESS_MEMORY):
             return _normalised(
                 self.model.encode_image(  # type: ignore[operator]
                     pixels.to(self.device, numbers, non_blocking=True)
@@ -107,7 +108,7 @@ class OpenClipTower:
         if not new:
             return
         self._make_room(len(new), wanted)
-        with self._inference():
+        with inference(self.device, fix=LESS_MEMORY):
             rows = torch.tensor(new, device=self.device)
             embeddings = _normalised(self.model.encode_text(rows))  # type: ignore[operator]
         self._texts.update(zip(new, embeddings, strict=True))
@@ -116,19 +117,6 @@ class OpenClipTower:
         if len(self._texts) + new > TEXT_CACHE:
             kept = set(wanted)
             self._texts = {key: text for key, text in self._texts.items() if key in kept}
-
-    @contextmanager
-    def _inference(self) -> Iterator[None]:
-        import torch
-
-        try:
-            with torch.inference_mode(), full_precision():
-                yield
-        except torch.OutOfMemoryError as error:
-            raise PpdbenchError(
-                f"{self.device} has too little memory: {one_line(error, 160)}",
-                fix="take fewer pictures at once with --batch-size, or --precision bf16",
-            ) from error
 
 
 def load_tower(folder: TowerFolder, device: str, precision: Precision = "fp32") -> OpenClipTower:
@@ -290,6 +278,24 @@ def _normalised(features: Tensor) -> Tensor:
     from torch.nn import functional
 
     return functional.normalize(features.float(), dim=-1)
+
+
+@contextmanager
+def inference(device: str, *, fix: str) -> Iterator[None]:
+    """Run a model without gradients and without TF32.
+
+    Raises:
+        PpdbenchError: the device has too little memory; `fix` says what to do.
+    """
+    import torch
+
+    try:
+        with torch.inference_mode(), full_precision():
+            yield
+    except torch.OutOfMemoryError as error:
+        raise PpdbenchError(
+            f"{device} has too little memory: {one_line(error, 160)}", fix=fix
+        ) from error
 
 
 @contextmanager

@@ -59,7 +59,8 @@ def shards(device: str) -> Shards:
     """This process's place among those that a launcher started; joins them.
 
     Args:
-        device: what the user asked for; "cpu" keeps all processes there.
+        device: what the user asked for; "cpu", or "auto" where there is nothing else, keeps all
+            processes there.
 
     Raises:
         UsageError: one device is named for several processes.
@@ -67,7 +68,8 @@ def shards(device: str) -> Shards:
     """
     if not launched():
         return Shards()
-    if ":" in resolve(device):
+    found = resolve(device)
+    if ":" in found:
         raise UsageError(
             f"the device {device} is one, and several processes were launched",
             fix="leave the number out: each process is given a device of its own",
@@ -75,5 +77,6 @@ def shards(device: str) -> Shards:
     from accelerate import PartialState
 
     # The slowest share may take much longer than the quickest; a dead process ends the others.
-    state = PartialState(cpu=device == "cpu", timeout=timedelta(days=7))
+    # It joins no processes on a CPU unless it is told that there is nothing else.
+    state = PartialState(cpu=found == "cpu", timeout=timedelta(days=7))
     return Shards(state.process_index, state.num_processes, str(state.device))

@@ -45,7 +45,11 @@ class Work:
     def run(
         self, sources: Sequence[Source], rewards: Mapping[str, Reward], stage: str = "score"
     ) -> Share:
-        """Score these sources with these rewards."""
+        """Score these sources with these rewards.
+
+        Raises:
+            PpdbenchError: a reward cannot work at all, or a process that reads images was killed.
+        """
         share = Share({}, {}, {})
         wanted = _wanted(rewards, self.device)
         if self.events:

@@ -34,7 +34,7 @@ RECIPE = "mean over shots of normalised preferred minus normalised dispreferred"
 
 
 class ClipPairsEncoder:
-    """Implements `protocols.UserEncoder`; a user without shots is zeros."""
+    """Implements `protocols.UserEncoder`."""
 
     def __init__(self, clip: EmbeddingReward) -> None:
         self._clip = clip
@@ -48,7 +48,10 @@ class ClipPairsEncoder:
         )
 
     def encode(self, users: Sequence[UserContext]) -> list[UserCode | None]:
-        """One code a user, in order."""
+        """One code a user, in order; None for a user without shots.
+
+        Zeros would say that the user's choices are balanced, not that nothing is known.
+        """
         import numpy as np
 
         shots = [shot for user in users for shot in user.shots]
@@ -58,8 +61,8 @@ class ClipPairsEncoder:
         for user in users:
             own = differences[at : at + len(user.shots)]
             at += len(user.shots)
-            mean = own.mean(axis=0) if len(own) else np.zeros(self.info.dim)
-            codes.append(UserCode(embedding=mean.astype(np.float32)))
+            mean = own.mean(axis=0).astype(np.float32) if len(own) else None
+            codes.append(None if mean is None else UserCode(embedding=mean))
         return codes
 
     def _differences(self, shots: Sequence[Shot]) -> NDArray[np.float64]:

@@ -8,8 +8,9 @@ encodes (`onehot`, `clip_pairs`, `llava_onevision`), several processes (`rewards
 from __future__ import annotations
 
 import hashlib
+import sqlite3
 import struct
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import cache as once
 from importlib import metadata
 from pathlib import Path
@@ -27,16 +28,37 @@ from ppdbench.runs.store import KeyStore, key_of
 
 BATCH_SIZE = 16
 """Users encoded at once; changes speed and memory, and embeddings by float noise only."""
+PROFILE = b"p"
+"""Stands before the profile of a code that is kept."""
 LIBRARIES = ("tokenizers", "transformers")
 """Those, beside the rewards' own, whose versions may move an embedding."""
 MOST_FAILURES = 16
-"""An encoder that fails on so many users and serves nobody is broken."""
+"""An encoder that fails on so many users, and never served anybody, is broken."""
 
 
 class CodeStore(KeyStore[Literal["code"]]):
     """User codes by content."""
 
     called: ClassVar[str] = "embedding cache"
+
+    def known(self, keys: Iterable[bytes], dim: int) -> dict[bytes, UserCode]:
+        """The codes that are kept under these keys; damaged ones are thrown away."""
+        kept = self.get("code", keys)
+        codes = {key: _unpacked(value, dim) for key, value in kept.items()}
+        if damaged := [(key,) for key, code in codes.items() if code is None]:
+            # Or each would be encoded at every call: what is there already is not overwritten.
+            self._with_connection(lambda connection: _delete(connection, damaged))
+        return {key: code for key, code in codes.items() if code is not None}
+
+    def keep(self, codes: Mapping[bytes, UserCode | None]) -> None:
+        """Keep codes, all of them or none; who has none is asked for again."""
+        packed = {key: _packed(code) for key, code in codes.items() if code is not None}
+        self.put("code", packed)
+
+
+def _delete(connection: sqlite3.Connection, keys: Sequence[tuple[bytes]]) -> None:
+    with connection:
+        connection.executemany("DELETE FROM kept WHERE kind = 'code' AND key = ?", keys)
 
 
 def default_path() -> Path:
@@ -69,7 +91,8 @@ def embed(
 
     Raises:
         ValueError: `batch_size` is not positive.
-        PpdbenchError: the encoder cannot work at all; what was embedded before is kept.
+        PpdbenchError: the encoder cannot work at all, or a context of `users` cannot be made; what
+            was embedded before is kept.
     """
     if batch_size < 1:
         raise ValueError(f"batches of {batch_size} users")
@@ -109,9 +132,9 @@ class _Share:
         info = self._encoder.info
         keys = [code_key(info, user) for user in users]
         if self._store:
-            kept = self._store.get("code", [key for key in keys if key not in self._known])
-            codes = {key: _unpacked(value, info.dim) for key, value in kept.items()}
-            self._known |= {key: code for key, code in codes.items() if code is not None}
+            kept = self._store.known([key for key in keys if key not in self._known], info.dim)
+            self._known |= kept
+            self._served += len(kept)  # else a call that goes on would find the encoder broken
         for row, key, user in zip(rows, keys, users, strict=True):
             if key in self._known:
                 self._done(key, [row])
@@ -126,9 +149,7 @@ class _Share:
             codes = dict(zip(keys, self._encoded([user for user, _ in batch]), strict=True))
             self._known |= codes
             if self._store:  # at once: a kill costs the batch that is being made
-                self._store.put(
-                    "code", {key: _packed(code) for key, code in codes.items() if code is not None}
-                )
+                self._store.keep(codes)
             for key, (_, rows) in zip(keys, batch, strict=True):
                 self._done(key, rows)
 
@@ -212,17 +233,22 @@ def _checked(codes: Sequence[UserCode | None], users: int, dim: int) -> list[Use
 
 def _packed(code: UserCode) -> bytes:
     """A code as it is kept: length, little-endian float32, and a profile after a mark."""
-    profile = b"" if code.profile is None else b"p" + code.profile.encode("utf-8", "replace")
+    profile = b"" if code.profile is None else PROFILE + code.profile.encode("utf-8", "replace")
     return struct.pack("<I", len(code.embedding)) + code.embedding.astype("<f4").tobytes() + profile
 
 
 def _unpacked(value: bytes, dim: int) -> UserCode | None:
-    """What was kept, or None where it is no code of that length."""
+    """What was kept, or None where it is no code of that length, of finite numbers."""
     import numpy as np
 
     end = 4 + 4 * dim
     if len(value) < end or struct.unpack_from("<I", value)[0] != dim:
         return None
     embedding = np.frombuffer(value, "<f4", dim, 4).astype(np.float32)
-    profile = value[end + 1 :].decode("utf-8", "replace") if len(value) > end else None
-    return UserCode(embedding=embedding, profile=profile)
+    mark, profile = value[end : end + 1], value[end + 1 :]
+    if not np.isfinite(embedding).all() or mark not in (b"", PROFILE):
+        return None
+    try:
+        return UserCode(embedding=embedding, profile=profile.decode() if mark else None)
+    except UnicodeDecodeError:
+        return None

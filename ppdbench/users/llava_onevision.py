@@ -3,7 +3,8 @@
 The model says how the images of each pair differ and what the person likes. The embedding is the
 hidden state at the last token of that answer, before the mark that ends it, read in a pass over
 prompt and answer (`vlm.Vlm.last_states` says which position and which layer); the profile is the
-answer's last line. Elsewhere: the prompt (`prompts`), the model (`vlm`), caches (`encode`).
+answer's last line. An answer cut off at the longest length is read where it was cut. Elsewhere: the
+prompt (`prompts`), the model (`vlm`), caches (`encode`).
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from ppdbench.errors import UsageError
 from ppdbench.protocols import EncoderInfo, LoadContext, UserCode, UserContext, UserEncoder
 from ppdbench.rewards.open_clip_tower import Precision
 from ppdbench.users import prompts
-from ppdbench.users.vlm import default_precision, load_vlm
 from ppdbench.users.vlm_files import VlmFiles, find_vlm
+from ppdbench.users.vlm_load import default_precision, load_vlm
 
 if TYPE_CHECKING:
     from ppdbench.users.vlm import Vlm
@@ -46,8 +47,8 @@ class LlavaOnevisionEncoder:
         Args:
             files: of `vlm_files.find_vlm`.
             device: as torch names it.
-            layer: which hidden state: 0 is the input of the first layer, -1 the final-normed
-                output of the last.
+            layer: which hidden state, as transformers numbers them: 0 is the input of the first
+                layer, n the output of layer n, -1 the final-normed output of the last.
             max_new_tokens: the longest answer; by default the model's own limit.
             precision: "bf16" on a GPU and "fp32" elsewhere, where nothing is said.
 

@@ -1,9 +1,8 @@
 """A LLaVA-OneVision that is shown pictures and asked: its answers, hidden states and choices.
 
 What a prompt gives does not depend on the prompts beside it, up to float noise: batches are padded
-on the left, positions are counted without the padding. Nothing is sampled. Elsewhere: which files
-it is made of (`vlm_files`), what it is asked (`prompts`), embeddings of users
-(`llava_onevision`).
+on the left, positions are counted without the padding. Nothing is sampled. Elsewhere: loading it
+(`vlm_load`), what it is asked (`prompts`), embeddings of users (`llava_onevision`).
 """
 
 from __future__ import annotations
@@ -12,13 +11,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
-from weakref import WeakValueDictionary
 
-from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError, one_line
-from ppdbench.rewards.open_clip_tower import PRECISIONS, Precision, full_precision
+from ppdbench.errors import MissingPrerequisite, UsageError
+from ppdbench.rewards.open_clip_tower import Precision, inference
 from ppdbench.rewards.preprocess import to_rgb
 from ppdbench.users.prompts import IMAGE
-from ppdbench.users.vlm_files import VlmFiles
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -27,8 +24,7 @@ if TYPE_CHECKING:
 CHOICES = ("1", "2")
 """What `prompts.choice_text` has answered."""
 END_OF_TURN = "<|im_end|>"
-
-_loaded: WeakValueDictionary[tuple[str, str, str], Vlm] = WeakValueDictionary()
+LESS_MEMORY = "take fewer users or questions at once, or a larger device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +116,7 @@ class Vlm:
         if not prompts.rows:
             return []
         ids, mask, _ = self._padded(prompts.rows)
-        with self._inference(), self._greedy(max_new_tokens):
+        with inference(self.device, fix=LESS_MEMORY), self._greedy(max_new_tokens):
             written = self.model.generate(
                 input_ids=ids, attention_mask=mask, **self._images(prompts)
             )
@@ -167,7 +163,7 @@ class Vlm:
                 for row, answer in zip(rows, answers, strict=True)
             ]
         ids, mask, positions = self._padded(rows)
-        with self._inference(), self._last_position(number) as kept:
+        with inference(self.device, fix=LESS_MEMORY), self._last_position(number) as kept:
             self.model(
                 input_ids=ids,
                 attention_mask=mask,
@@ -271,107 +267,3 @@ class Vlm:
             yield kept
         finally:
             hook.remove()
-
-    @contextmanager
-    def _inference(self) -> Iterator[None]:
-        import torch
-
-        try:
-            with torch.inference_mode(), full_precision():
-                yield
-        except torch.OutOfMemoryError as error:
-            raise PpdbenchError(
-                f"{self.device} has too little memory: {one_line(error, 160)}",
-                fix="take fewer users or questions at once, or a larger device",
-            ) from error
-
-
-def load_vlm(files: VlmFiles, device: str, precision: Precision | None = None) -> Vlm:
-    """Load a model, or return the one already loaded from the same files.
-
-    Args:
-        files: of `vlm_files.find_vlm`.
-        device: as torch names it.
-        precision: "bf16" on a GPU and "fp32" elsewhere, where nothing is said.
-
-    Raises:
-        UsageError: no such precision.
-        MissingPrerequisite: the files are damaged, or are not those of one model.
-        PpdbenchError: the device has too little memory.
-    """
-    import torch
-
-    precision = precision or default_precision(device)
-    if precision not in PRECISIONS:
-        raise UsageError(
-            f"no precision is called {precision!r}", fix=f"use {' or '.join(PRECISIONS)}"
-        )
-    key = (files.sha256, device, precision)
-    if (known := _loaded.get(key)) is not None:
-        return known
-    try:
-        vlm = _read(files, device, precision)
-    except torch.OutOfMemoryError as error:
-        raise PpdbenchError(
-            f"{device} has too little memory for {files.name}: {one_line(error, 160)}",
-            fix="use a larger device",
-        ) from error
-    except (PpdbenchError, ImportError):
-        raise
-    except Exception as error:  # what three libraries raise on damaged files is no closed list
-        raise MissingPrerequisite(
-            f"the vision-language model {files.name} cannot be loaded: {one_line(error)}",
-            fix="its files are damaged or not of one model: copy or download all of it again",
-        ) from error
-    files.require_unchanged()
-    _loaded[key] = vlm
-    return vlm
-
-
-def default_precision(device: str) -> Precision:
-    """bf16 on a GPU, fp32 elsewhere."""
-    return "bf16" if device.startswith("cuda") else "fp32"
-
-
-def _read(files: VlmFiles, device: str, precision: Precision) -> Vlm:
-    import torch
-    import transformers
-
-    library: Any = transformers
-    with _quietly():
-        processor = library.LlavaOnevisionProcessor.from_pretrained(
-            files.path, local_files_only=True
-        )
-        model, report = library.LlavaOnevisionForConditionalGeneration.from_pretrained(
-            files.path,
-            dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
-            local_files_only=True,
-            use_safetensors=True,  # never pickle
-            output_loading_info=True,
-        )
-    lacking = sorted({*report["missing_keys"], *report["mismatched_keys"]}, key=str)
-    if lacking:  # transformers fills them with noise
-        raise MissingPrerequisite(
-            f"the weights of {files.name} lack {len(lacking)} tensors: {lacking[0]}, ...",
-            fix="make config.json and the weights belong together",
-        )
-    if not processor.chat_template:
-        raise MissingPrerequisite(
-            f"{files.name} has no chat template", fix="add its chat_template.jinja"
-        )
-    return Vlm(model.eval().requires_grad_(False).to(device), processor, device, precision)
-
-
-@contextmanager
-def _quietly() -> Iterator[None]:
-    """Without the library's progress bars."""
-    from transformers.utils import logging as library_logging
-
-    logging: Any = library_logging
-    shown = logging.is_progress_bar_enabled()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            logging.enable_progress_bar()

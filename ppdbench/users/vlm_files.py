@@ -2,7 +2,7 @@
 
 Looked for where the user says, in the weights folder, in the Hugging Face hub's cache. Nothing is
 downloaded and torch is not imported, so a run can name its model before it needs it. Elsewhere:
-running it (`vlm`).
+loading it (`vlm_load`).
 """
 
 from __future__ import annotations
@@ -133,7 +133,7 @@ def _folder(name: str) -> Path:
     Raises:
         MissingPrerequisite: there is none.
     """
-    given = Path(name).expanduser()
+    given = _given(name)
     if given.is_dir():
         return given
     if given.exists() or not _hub_name(name):
@@ -156,10 +156,20 @@ def _folder(name: str) -> Path:
         ) from error
 
 
+def _given(name: str) -> Path:
+    """The path that a name is; one of an unknown user's home is left as it stands."""
+    try:
+        return Path(name).expanduser()
+    except RuntimeError:
+        return Path(name)
+
+
 def _hub_name(name: str) -> bool:
     """Whether it may be a name on the hub, owner/name."""
     parts = name.split("/")
-    return len(parts) == 2 and all(part.strip(".~") for part in parts) and "\\" not in name
+    if name.startswith("~") or "\\" in name:
+        return False
+    return len(parts) == 2 and all(part.strip(".~") for part in parts)
 
 
 def _weights(path: Path, name: str) -> tuple[Path, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -32,15 +33,13 @@ def uninterrupted(
     tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path
 ) -> Callable[[str], Path]:
     """A method's training that nobody disturbed, made once."""
-    made: dict[str, Path] = {}
 
+    @cache
     def of(method: str) -> Path:
-        if method not in made:
-            with pytest.MonkeyPatch.context() as patch:
-                use_channel_rewards(patch.setattr)
-                folder = tmp_path_factory.mktemp(method) / "out"
-                made[method] = run_training(method, tiny_base_folder, folder)
-        return made[method]
+        with pytest.MonkeyPatch.context() as patch:
+            use_channel_rewards(patch.setattr)
+            folder = tmp_path_factory.mktemp(method) / "out"
+            return run_training(method, tiny_base_folder, folder)
 
     return of
 

@@ -117,7 +117,15 @@ def test_another_base_is_refused(saved: tuple[Path, AdapterHeader, Policy], tmp_
         load_adapter(saved[0], load_base(write_base(other, seed=9)))
 
 
-@pytest.mark.parametrize("change", ["missing", "extra", "shape", "torn", "version"])
+HEADERS = {
+    "version": '{"format_version": 99}',
+    "list": "[1]",
+    "half": '{"format_version": 2, "method": "ppd"}',
+    "more": '{"format_version": 2, "shape": {"sides": 3}, "rewards": []}',
+}
+
+
+@pytest.mark.parametrize("change", ["missing", "extra", "shape", "torn", *HEADERS])
 def test_damaged_adapter_is_refused(
     change: str, saved: tuple[Path, AdapterHeader, Policy], tiny_base: Base
 ) -> None:
@@ -134,10 +142,11 @@ def test_damaged_adapter_is_refused(
     save_adapter(folder, tensors, header)
     if change == "torn":
         path.write_bytes(path.read_bytes()[:200])
-    elif change == "version":
-        save_file(tensors, path, metadata={"adapter": '{"format_version": 99}'})
-    with pytest.raises(MissingPrerequisite):
+    elif change in HEADERS:
+        save_file(tensors, path, metadata={"adapter": HEADERS[change]})
+    with pytest.raises(MissingPrerequisite) as caught:
         load_adapter(folder, tiny_base)
+    assert "\n" not in caught.value.cause
 
 
 def test_state_round_trip_and_identity(tmp_path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from tiny_cascade import Log
 from tiny_people import FEW, STRANGER, ColourEncoder, PeopleSuite, train_for_people, use_encoder
-from trained import metrics_of, run_script, same_outcome
+from trained import killed_at, metrics_of, place, run_script, same_outcome
 
 from ppdbench.data.images import PNG_MAGIC
 from ppdbench.data.pickapic import read_pairs, write_pairs
@@ -24,6 +25,7 @@ from ppdbench.protocols import EncoderInfo, PreferencePair
 from trainers import embeddings, latents, loop, results
 from trainers.checkpoints import read_header
 from trainers.config import load_config
+from trainers.draws import Draws, draw
 from trainers.embeddings import ShotGroup, embed_groups
 from trainers.examples import Examples
 from trainers.latents import LatentCache
@@ -37,6 +39,7 @@ from trainers.people import (
     users_digest,
 )
 from trainers.progress import Silence
+from trainers.steps import Batch
 
 INFO = EncoderInfo(name="colours", revision="1", dim=4, uses="shots")
 
@@ -54,13 +57,11 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory, tiny_base_folder: Path
 ) -> Callable[[str], Path]:
     """A method's training for people that nobody disturbed, made once."""
-    made: dict[str, Path] = {}
 
+    @cache
     def of(method: str) -> Path:
-        if method not in made:
-            output = tmp_path_factory.mktemp(f"{method}-people") / "out"
-            made[method] = train_for_people(method, tiny_base_folder, output)
-        return made[method]
+        output = tmp_path_factory.mktemp(f"{method}-people") / "out"
+        return train_for_people(method, tiny_base_folder, output)
 
     return of
 
@@ -328,6 +329,51 @@ def test_grid_is_drawn_for_three_people(
     assert len({vector.tobytes() for vector in columns.values()}) == 3
 
 
+def test_each_step_takes_an_allowed_embedding_or_the_null_user(
+    tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the table allows is what the loop learns from, row by row."""
+    real = loop.batch_of
+    drawn: list[Draws] = []
+    met: list[tuple[Draws, Batch, NDArray[np.int64]]] = []
+    tables_of: list[Examples] = []
+
+    def noted(**how: Any) -> Draws:
+        drawn.append(draw(**how))
+        return drawn[-1]
+
+    def batch_of(job: loop.Job, *where: Any, **more: Any) -> tuple[Batch, NDArray[np.int64]]:
+        batch, users = real(job, *where, **more)
+        met.append((drawn[-1], batch, users))
+        tables_of.append(job.examples)
+        return batch, users
+
+    monkeypatch.setattr(loop, "draw", noted)
+    monkeypatch.setattr(loop, "batch_of", batch_of)
+    overrides = ["steps=25", "batch_size=8", "objective.user_dropout=0.3", "validation.pairs=0"]
+    train_for_people("ppd", tiny_base_folder, tmp_path / "out", overrides)
+    table, *others = tables_of
+    assert all(other is table for other in others)
+    assert table.vectors is not None and table.barred is not None
+    beside, dropped, further = 0, 0, 0
+    for draws, batch, users in met:
+        for row, example in enumerate(draws.example):
+            first, count = table.user[example], table.vectors[example]
+            assert users[row] in range(first, first + count)
+            assert users[row] not in table.barred[example]
+            vector = batch.users[row].numpy()
+            if draws.drop_user[row]:
+                assert not vector.any()
+            else:
+                assert vector.any()
+                np.testing.assert_array_equal(vector, table.users[users[row]])
+            beside += first in table.barred[example]
+            further += users[row] > first
+            dropped += bool(draws.drop_user[row])
+    assert beside > 20 and further > 20
+    assert dropped / 200 == pytest.approx(0.3, abs=0.1)
+
+
 def test_learns_people_apart(tmp_path: Path, tiny_base_folder: Path) -> None:
     """Forty steps on each one's own choices: implicit accuracy leaves one half behind."""
     overrides = [
@@ -361,10 +407,6 @@ def test_first_groups_alone(tmp_path: Path, tiny_base_folder: Path) -> None:
     assert facts["examples"] == 4 * 5 + 1
 
 
-class _Killed(BaseException):
-    """Stands for a kill at a place of our choice."""
-
-
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
@@ -373,7 +415,7 @@ class _Killed(BaseException):
         (loop, "save_state", 2),
         (results, "save_adapter", 1),
     ],
-    ids=lambda value: str(getattr(value, "__name__", value)),
+    ids=place,
 )
 def test_killed_anywhere_resumes_bit_for_bit(
     module: Any,
@@ -383,17 +425,7 @@ def test_killed_anywhere_resumes_bit_for_bit(
     tiny_base_folder: Path,
     trained: Callable[[str], Path],
 ) -> None:
-    calls, real = 0, getattr(module, name)
-
-    def die(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise _Killed
-        return real(*args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(module, name, die)
+    with killed_at(module, name, call):
         train_for_people("ppd", tiny_base_folder, tmp_path / "out")
     train_for_people("ppd", tiny_base_folder, tmp_path / "out")
     assert same_outcome(tmp_path / "out", trained("ppd"))

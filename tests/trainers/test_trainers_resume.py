@@ -14,7 +14,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from tiny_cascade import at_step, run_training
-from trained import metrics_of, run_script, same_outcome
+from trained import killed_at, metrics_of, place, run_script, same_outcome
 
 from ppdbench.errors import (
     FingerprintMismatch,
@@ -40,10 +40,6 @@ def test_killed_process_resumes_bit_for_bit(
     assert same_outcome(output, uninterrupted("ppd"))
 
 
-class _Killed(BaseException):
-    """Stands for a kill at a place of our choice."""
-
-
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
@@ -57,7 +53,7 @@ class _Killed(BaseException):
         (results, "save_adapter", 1),
         (results, "write_json", 1),
     ],
-    ids=lambda value: str(getattr(value, "__name__", value)),
+    ids=place,
 )
 def test_killed_anywhere_resumes_bit_for_bit(
     module: Any,
@@ -67,17 +63,7 @@ def test_killed_anywhere_resumes_bit_for_bit(
     tiny_base_folder: Path,
     uninterrupted: Callable[[str], Path],
 ) -> None:
-    calls, real = 0, getattr(module, name)
-
-    def die(*args: Any, **kwargs: Any) -> Any:
-        nonlocal calls
-        calls += 1
-        if calls == call:
-            raise _Killed
-        return real(*args, **kwargs)
-
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(module, name, die)
+    with killed_at(module, name, call):
         run_training("ppd", tiny_base_folder, tmp_path / "out")
     run_training("ppd", tiny_base_folder, tmp_path / "out")
     assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
@@ -132,15 +118,10 @@ def test_manifest_of_an_older_run_does_not_end_this_one(
     output = tmp_path / "out"
     run_training("ppd", tiny_base_folder, output, ["seed=5"])
     (output / "trainer_state.pt").unlink()
-    with pytest.MonkeyPatch.context() as patch, pytest.raises(_Killed):
-        patch.setattr(results, "save_adapter", _die)
+    with killed_at(results, "save_adapter"):
         run_training("ppd", tiny_base_folder, output)
     run_training("ppd", tiny_base_folder, output)
     assert same_outcome(output, uninterrupted("ppd"))
-
-
-def _die(*_args: Any) -> None:
-    raise _Killed
 
 
 def test_lost_adapter_is_written_again(tmp_path: Path, tiny_base_folder: Path) -> None:

@@ -1,16 +1,45 @@
-"""What the tests of whole trainings share: their outcome read back, and a process of its own."""
+"""What the tests of whole trainings share: outcomes read back, a kill, a process of its own."""
 
 from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pytest
 import tiny_cascade
 
 import trainers
 from trainers.metrics import read_metrics
+
+
+class Killed(BaseException):
+    """Stands for a kill at a place of our choice."""
+
+
+@contextmanager
+def killed_at(module: Any, name: str, call: int = 1) -> Iterator[None]:
+    """Within: that call of `module.name`, counted from 1, is a kill in its place; it must come."""
+    calls, real = 0, getattr(module, name)
+
+    def die(*args: Any, **kwargs: Any) -> Any:
+        nonlocal calls
+        calls += 1
+        if calls == call:
+            raise Killed
+        return real(*args, **kwargs)
+
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(module, name, die)
+        yield
+
+
+def place(value: object) -> str:
+    """Id of a parameter of `killed_at`: a module by its name."""
+    return str(getattr(value, "__name__", value))
 
 
 def metrics_of(folder: Path) -> list[dict[str, Any]]:

@@ -14,10 +14,10 @@ from tiny_vlm import END, IMAGE, IMAGE_TOKENS, library
 
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError
 from ppdbench.protocols import UserContext
-from ppdbench.users import prompts
-from ppdbench.users import vlm as vlm_module
-from ppdbench.users.vlm import Answer, Prompts, Vlm, load_vlm
+from ppdbench.users import prompts, vlm_load
+from ppdbench.users.vlm import Answer, Prompts, Vlm
 from ppdbench.users.vlm_files import find_vlm
+from ppdbench.users.vlm_load import load_vlm
 
 Users = Callable[..., list[UserContext]]
 
@@ -143,7 +143,7 @@ def test_a_choice_is_the_difference_of_two_logits(vlm: Vlm, users: Users) -> Non
     for at in range(2):
         logits = full_pass(vlm, ready, at, ()).logits[0, -1]
         torch.testing.assert_close(odds[at], logits[one] - logits[two], atol=1e-3, rtol=0)
-    assert (odds[0] - odds[1]).abs() > 0.01  # the order is seen
+    assert (odds[0] - odds[1]).abs() > 0.005  # the order is seen, beyond float noise
     assert odds.dtype == torch.float32
 
 
@@ -253,7 +253,7 @@ def test_a_missing_model_is_named_with_what_to_do(
     with pytest.raises(MissingPrerequisite, match="is not here") as caught:
         find_vlm(name)
     assert f"hf download {name}" in caught.value.fix
-    for path in (tmp_path / "nowhere", tmp_path / "a" / "b"):
+    for path in (tmp_path / "nowhere", tmp_path / "a" / "b", Path("~nobody-here/vlm")):
         with pytest.raises(MissingPrerequisite, match="no such folder"):
             find_vlm(str(path))
     file = tmp_path / "file"
@@ -395,12 +395,12 @@ def test_files_that_change_while_they_are_read_are_noticed(
     folder = copied(vlm_folder, tmp_path)
     edit(folder / "config.json", lambda config: config.update(note="not loaded before"))
     files = find_vlm(str(folder))
-    read = vlm_module._read
+    read = vlm_load._read
 
     def meanwhile(*asked: Any) -> Vlm:
         (folder / "chat_template.jinja").write_text("another")
         return read(*asked)
 
-    monkeypatch.setattr(vlm_module, "_read", meanwhile)
+    monkeypatch.setattr(vlm_load, "_read", meanwhile)
     with pytest.raises(PpdbenchError, match="changed while it was read"):
         load_vlm(files, "cpu")

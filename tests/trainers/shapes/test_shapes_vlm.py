@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +10,11 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from trained import killed_at, place
 
 from ppdbench.suites.shapes.attributes import ATTRIBUTES
 from ppdbench.users.prompts import DESCRIBE
-from trainers.shapes import train_vision, train_vlm
+from trainers.shapes import stage, train_vision, train_vlm
 from trainers.shapes.stage import StageConfig
 from trainers.shapes.vlm_data import PicturePairs, picture_pairs
 from trainers.shapes.vlm_lessons import (
@@ -147,7 +147,15 @@ def test_no_profile_names_no_attribute() -> None:
     assert dominant_of("Hello.") is None and dominant_of("") is None
 
 
-def test_both_trainings_learn_and_resume(
+@pytest.mark.parametrize(
+    ("module", "name", "call"),
+    [(train_vision, "features", 3), (train_vlm, "losses", 3), (train_vlm, "_measured", 1)],
+    ids=place,
+)
+def test_killed_trainings_end_as_undisturbed_ones(
+    module: Any,
+    name: str,
+    call: int,
     tmp_path: Path,
     pairs: PicturePairs,
     processor: Any,
@@ -155,24 +163,25 @@ def test_both_trainings_learn_and_resume(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(train_vlm, "HELD_OUT_LESSONS", 1)
-    fast = StageConfig(seed=1, steps=4, batch_size=4, lr=2e-3, warmup=2)
+    monkeypatch.setattr(stage, "SAVE_EVERY_SECONDS", 0.0)
+    config = StageConfig(seed=1, steps=4, batch_size=4, lr=2e-3, warmup=2, ema=0.9)
 
-    def train(steps: int, work: Path, net: Any) -> dict[str, float]:
-        how: dict[str, Any] = {"work": work, "report": lambda _: None}
-        config = replace(fast, steps=steps)
-        train_vision.train_vision(net.model.vision_tower, pairs, pairs, config=config, **how)
-        return train_vlm.train_language(
-            net, processor.tokenizer, pairs, pairs, config=config, **how
-        )
+    def train(work: Path) -> tuple[Any, dict[str, float]]:
+        net = copy.deepcopy(model)
+        how: dict[str, Any] = {"work": work, "report": lambda _: None, "config": config}
+        figures = train_vision.train_vision(net.model.vision_tower, pairs, pairs, **how)
+        figures |= train_vlm.train_language(net, processor.tokenizer, pairs, pairs, **how)
+        del figures["seconds"]
+        return net, figures
 
-    first, again = copy.deepcopy(model), copy.deepcopy(model)
-    figures = train(fast.steps, tmp_path, first)
-    resumed = train(fast.steps, tmp_path, again)  # finished states: nothing is trained anew
-    assert (
-        figures["held_out_choices_as_the_ideal_reader"]
-        == resumed["held_out_choices_as_the_ideal_reader"]
-    )
-    for name, tensor in first.state_dict().items():
-        torch.testing.assert_close(tensor, again.state_dict()[name], msg=name)
-    moved = (first.lm_head.weight - model.lm_head.weight).abs().max()
-    assert moved > 0
+    whole, figures = train(tmp_path / "whole")
+    with killed_at(module, name, call):
+        train(tmp_path / "killed")
+    again, after = train(tmp_path / "killed")
+    assert after == figures
+    moved = set()
+    for part, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[part]), part
+        if not torch.equal(tensor, model.state_dict()[part]):
+            moved.add(part)
+    assert "lm_head.weight" in moved and any("vision_tower" in part for part in moved)

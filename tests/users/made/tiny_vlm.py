@@ -7,12 +7,14 @@ from typing import Any
 
 import torch
 import transformers
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
-SIDE, PATCH = 64, 32
-IMAGE_TOKENS = (SIDE // PATCH) ** 2
-PAD, START, END, IMAGE, VIDEO = "<|endoftext|>", "<|im_start|>", "<|im_end|>", "<image>", "<video>"
-MARKS = (PAD, START, END, IMAGE, VIDEO)
+from ppdbench.suites.shapes.renderer import SIDE
+from trainers.shapes import vlm_parts
+from trainers.shapes.vlm_parts import END, IMAGE, IMAGE_TOKENS, PAD, PATCH, VIDEO
+
+__all__ = ["END", "IMAGE", "IMAGE_TOKENS", "SIDE", "library", "write_vlm"]
+
+MARKS = (PAD, END, IMAGE, VIDEO)
 TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% for part in message['content'] | selectattr('type', 'equalto', 'image') %}<image>"
@@ -37,36 +39,11 @@ def write_vlm(folder: Path, *, seed: int = 0, max_new_tokens: int | None = 12) -
 
 
 def new_processor() -> Any:
-    """Every byte is a token of its own, and every mark."""
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    words = Tokenizer(
-        models.BPE(vocab={letter: at for at, letter in enumerate(letters)}, merges=[])
-    )
-    words.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    words.decoder = decoders.ByteLevel()
-    words.add_special_tokens(list(MARKS))
-    tokenizer = library.PreTrainedTokenizerFast(
-        tokenizer_object=words,
-        pad_token=PAD,
-        eos_token=END,
-        extra_special_tokens={"image_token": IMAGE, "video_token": VIDEO, "turn_token": START},
-        padding_side="right",  # as some folders have it; nothing may depend on it
-    )
-    looks = {
-        "size": {"height": SIDE, "width": SIDE},
-        "image_mean": [0.5] * 3,
-        "image_std": [0.5] * 3,
-    }
-    return library.LlavaOnevisionProcessor(
-        image_processor=library.LlavaOnevisionImageProcessor(
-            image_grid_pinpoints=[[SIDE, SIDE]], **looks
-        ),
-        tokenizer=tokenizer,
-        video_processor=library.LlavaOnevisionVideoProcessor(**looks),
-        num_image_tokens=IMAGE_TOKENS,
-        vision_feature_select_strategy="full",
-        chat_template=TEMPLATE,
-    )
+    """Of the shipped model's making: every byte is a token of its own, and every mark."""
+    processor = vlm_parts.new_processor([])
+    processor.chat_template = TEMPLATE
+    processor.tokenizer.padding_side = "right"  # as some folders have it; nothing may depend on it
+    return processor
 
 
 def new_model(processor: Any, seed: int) -> Any:
@@ -107,7 +84,7 @@ def new_model(processor: Any, seed: int) -> Any:
         for parameter in model.parameters():  # fresh weights say nearly the same of everything
             if parameter.dim() > 1:
                 parameter.mul_(12)
-        model.lm_head.weight[ids[END]].mul_(2)  # or an answer would never end
+        model.lm_head.weight[ids[END]].mul_(2.5)  # or an answer would never end
         model.lm_head.weight[ids[IMAGE]].mul_(3)  # and one would like to show images
     model.generation_config.eos_token_id = ids[END]
     model.generation_config.pad_token_id = ids[PAD]

@@ -1,7 +1,7 @@
 """An encoder without a model: embeds the mean of the preferred less that of the other images.
 
-As a script it embeds users of noise, slowly enough to be killed:
-`python toy_encoder.py STORE USERS SECONDS_A_BATCH`.
+As a script it embeds users of noise, slowly enough to be killed, or has a model do so:
+`python toy_encoder.py STORE USERS SECONDS_A_BATCH [VLM_FOLDER]`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from PIL import Image
 
 from ppdbench.protocols import EncoderInfo, Shot, UserCode, UserContext
 from ppdbench.users.encode import embed
+from ppdbench.users.llava_onevision import LlavaOnevisionEncoder
+from ppdbench.users.vlm_files import find_vlm
 
 DIM = 3
 
@@ -46,6 +48,20 @@ class ToyEncoder:
         )
 
 
+class SlowVlm(LlavaOnevisionEncoder):
+    """The encoder that writes, with a pause before each batch, whose users it counts."""
+
+    def __init__(self, folder: str, seconds: float = 0.0) -> None:
+        super().__init__(find_vlm(folder))
+        self.batches: list[list[str]] = []
+        self._seconds = seconds
+
+    def encode(self, users: Sequence[UserContext]) -> list[UserCode | None]:
+        self.batches.append([user.id for user in users])
+        time.sleep(self._seconds)
+        return super().encode(users)
+
+
 def noise_users(count: int) -> list[UserContext]:
     rng = np.random.default_rng(1)
 
@@ -62,6 +78,7 @@ def noise_users(count: int) -> list[UserContext]:
 
 
 if __name__ == "__main__":
-    encoder = ToyEncoder(seconds=float(sys.argv[3]))
-    codes = embed(encoder, noise_users(int(sys.argv[2])), batch_size=2, cache=Path(sys.argv[1]))
+    store, count, pause, *vlm = sys.argv[1:]
+    encoder = SlowVlm(vlm[0], float(pause)) if vlm else ToyEncoder(seconds=float(pause))
+    codes = embed(encoder, noise_users(int(count)), batch_size=2, cache=Path(store))
     sys.stdout.write(f"{len(encoder.batches)} {sum(code is not None for code in codes)}\n")
