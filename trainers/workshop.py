@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from ppdbench.errors import MissingPrerequisite, UsageError, from_os_error, unknown_name
 from ppdbench.protocols import Events, LoadContext, RewardSpec, Split, Suite, UserEncoder
 from ppdbench.runs.atomic import remove_leftovers
+from ppdbench.runs.device import resolve as resolve_device
 from ppdbench.runs.fingerprint import flat
 from ppdbench.runs.lock import RunLock
 from ppdbench.users.load import make_encoder
@@ -92,7 +93,8 @@ class Workshop:
     @property
     def user_dim(self) -> int:
         """Length of the user vector, which `open_workshop` has seen to."""
-        assert self.config.adapter.user_dim is not None  # noqa: S101
+        if self.config.adapter.user_dim is None:
+            raise ValueError("a workshop's configuration has a user_dim")
         return self.config.adapter.user_dim
 
     @property
@@ -253,7 +255,7 @@ def _accelerator(config: TrainConfig, device: str, output: Path) -> Accelerator:
     from accelerate import Accelerator
 
     accelerator = Accelerator(
-        cpu=device == "cpu",
+        cpu=resolve_device(device) == "cpu",
         mixed_precision="bf16" if config.precision == "bfloat16" else "no",
         log_with=config.tracker,
         project_dir=output if config.tracker else None,
