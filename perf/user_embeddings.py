@@ -38,6 +38,8 @@ from trainers.shapes.vlm_lessons import dominant_of
 BAR = 0.9
 OUT = RESULTS / "user_embeddings.json"
 ENCODERS = ("llava-onevision", "clip-pairs")
+DOMINANT_CHANCE = 1 / (2 * len(ATTRIBUTES))
+"""Of guessing the dominant attribute and its sign."""
 
 
 class Quiet:
@@ -123,9 +125,9 @@ def measure(suite: ShapesSuite, encoder: LlavaOnevisionEncoder, split: UserSplit
         "choice_noisy": rate(
             as_label.astype(float).tolist(), owners, ceilings["choice_noisy"], 0.5
         ),
-        "dominant": rate(right, [u.id for u in users], ceilings["dominant"], 0.0),
+        "dominant": rate(right, [u.id for u in users], ceilings["dominant"], DOMINANT_CHANCE),
         "dominant_expected_ceiling": ceilings["dominant_expected"],
-        "dominant_chance": 1 / (2 * len(ATTRIBUTES)),
+        "dominant_chance": DOMINANT_CHANCE,
         "profiles": [code.profile for code in codes[:5] if code],
     }
 

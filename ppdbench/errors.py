@@ -110,7 +110,8 @@ def from_os_error(error: OSError, path: Path) -> PpdbenchError:
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return MissingPrerequisite(
             f"{path} cannot be written: {error.strerror}",
-            fix="choose a folder you may write to with --runs DIR (a training: --output DIR)",
+            fix="choose a folder you may write to with --runs DIR "
+            "(a training: --output, pictures: --out)",
         )
     return PpdbenchError(
         f"{path}: {error.strerror or error}", fix="check the path and run the same command again"

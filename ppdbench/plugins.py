@@ -7,6 +7,7 @@ given as "package.module:attr".
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib import metadata
 from typing import Any, Literal
 
@@ -51,7 +52,14 @@ def load(group: Group, name: str) -> Any:
         ) from error
 
 
-def make(group: Group, name: str, *arguments: Any, called: str, fix: str) -> Any:
+def make(
+    group: Group,
+    name: str,
+    *arguments: Any,
+    called: str,
+    fix: str,
+    options: Mapping[str, Any] | None = None,
+) -> Any:
     """What a plug-in's factory or loader returns for these arguments.
 
     Args:
@@ -60,6 +68,7 @@ def make(group: Group, name: str, *arguments: Any, called: str, fix: str) -> Any
         arguments: passed on.
         called: what is made, as an error calls it: "reward 'clip'".
         fix: what to do where making it fails.
+        options: passed on by name.
 
     Raises:
         PpdbenchError: as `load`, or what the plug-in raised, whatever it was, with `called` before
@@ -67,7 +76,7 @@ def make(group: Group, name: str, *arguments: Any, called: str, fix: str) -> Any
     """
     factory = load(group, name)
     try:
-        return factory(*arguments)
+        return factory(*arguments, **(options or {}))
     except PpdbenchError:
         raise
     except ModuleNotFoundError as error:

@@ -105,6 +105,7 @@ class GeneratorInfo:
     licence: str
     conditions_on: frozenset[Literal["reward_weights", "shots", "embeddings", "profile"]]
     training_users_digest: str | None = None
+    """sha256 over the sorted ids of those it was trained for, as `People.training_digest`."""
     encoder: str | None = None
     """The user encoder whose embeddings it takes, where it conditions on embeddings."""
     encoder_revision: str | None = None
@@ -273,6 +274,19 @@ class People(Protocol):
         """The users of a split, in their frozen order."""
         ...
 
+    @property
+    def opponents(self) -> tuple[str, ...]:
+        """Generators that one is held against in benchmark `personal`."""
+        ...
+
+    @property
+    def training_digest(self) -> str | None:
+        """sha256 over the sorted ids, a line each, of those whose training pairs teach something.
+
+        None where only a reading of all pairs would tell.
+        """
+        ...
+
     def identified(self, *, topics: bool) -> Sequence[IdentifiedUser]:
         """The users of benchmark `users`; `topics` False: their captions are common to all.
 
@@ -307,6 +321,8 @@ class EncoderInfo:
     uses: Literal["id", "shots"]
     """What of a user it reads. An encoder of ids knows training users only."""
     settings: Mapping[str, Any] = field(default_factory=dict)
+    max_shots: int | None = None
+    """The most shots of a user that it takes; None where it tells no limit."""
 
 
 @runtime_checkable

@@ -266,6 +266,31 @@ def test_example_generator_of_the_guide_works() -> None:
     assert brightness(1.0) > brightness(0.0) + 50
 
 
+def test_example_encoder_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The guide's own code, made by the name that the guide writes."""
+    from PIL import Image
+
+    from ppdbench.protocols import LoadContext, Shot, UserContext
+    from ppdbench.users.encode import embed
+    from ppdbench.users.load import make_encoder
+
+    guide = (ROOT / "docs/plug-in.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", guide, flags=re.DOTALL | re.MULTILINE)
+    (code,) = (block for block in blocks if "def encode" in block)
+    namespace: dict[str, Any] = {}
+    exec(compile(code, "docs/plug-in.md", "exec"), namespace)  # noqa: S102  (our own document)
+    monkeypatch.setattr("ppdbench.plugins.load", lambda *_: namespace["load"])
+    context: Any = LoadContext(suite=None, device="cpu")  # type: ignore[arg-type]
+    light, dark = (Image.new("RGB", (8, 8), (v, v, v)) for v in (255, 0))
+    user = UserContext(id="1", shots=(Shot(caption="a", preferred=light, dispreferred=dark),))
+    assert make_encoder("thumbs", context).info.dim == 12
+    encoder = make_encoder("thumbs:side=4", context)
+    code_of_user, none = embed(encoder, [user, UserContext(id="2")], cache=False)
+    assert none is None and code_of_user is not None
+    assert code_of_user.embedding.tolist() == [1.0] * 48
+    assert (encoder.info.name, encoder.info.revision) == ("thumbs:side=4", "1, 4")
+
+
 def test_example_model_of_the_readme_meets_the_protocol() -> None:
     from PIL import Image
 

@@ -57,7 +57,8 @@ class UsersConfig:
     """Whose preferences are learnt: people, by embeddings of what they chose (`people.py`)."""
 
     encoder: str | None = None
-    """The user encoder; None learns from no person, but as the method's own labels have it."""
+    """The user encoder, options after a colon ("llava-onevision:layer=-2"); None learns from no
+    person, but as the method's own labels have it."""
     shots: Positive = 4
     """Pairs in a group that an embedding is made of."""
     groups: Positive | Literal["all"] = "all"

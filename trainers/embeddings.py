@@ -6,6 +6,7 @@ what is learnt under their embeddings (`people.py`); encoding itself (`ppdbench.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -62,11 +63,13 @@ def embed_groups(
         "encoder": encoder.info.revision,
         "groups": [[group.user, *group.rows] for group in groups],
     }
-    file = cache.folder / f"users-{encoder.info.name}-{fingerprint(made_of)}.safetensors"
+    name = re.sub(r"[^\w.,=+-]", "-", encoder.info.name)  # options follow it after a colon
+    file = cache.folder / f"users-{name}-{fingerprint(made_of)}.safetensors"
     if not file.is_file():
         # By their last pairs, so that one reading of the file completes one after the other.
         order = sorted(range(len(groups)), key=lambda number: max(groups[number].rows, default=-1))
-        contexts = _Contexts([groups[number] for number in order], pairs, cache.limit)
+        ordered = [groups[number] for number in order]
+        contexts = _Contexts(ordered, pairs, cache.limit, cache.unreadable)
         codes = embed(encoder, contexts, events=events)
         embeddings = np.zeros((len(groups), encoder.info.dim), np.float32)
         known = np.zeros(len(groups), bool)
@@ -88,8 +91,14 @@ class _Contexts(Sequence[UserContext]):
     reads on. Encoded images are in memory from a group's first pair to the asking for its last.
     """
 
-    def __init__(self, groups: Sequence[ShotGroup], pairs: Path, limit: int | None) -> None:
-        self._groups, self._pairs, self._limit = groups, pairs, limit
+    def __init__(
+        self,
+        groups: Sequence[ShotGroup],
+        pairs: Path,
+        limit: int | None,
+        skip: frozenset[int] = frozenset(),
+    ) -> None:
+        self._groups, self._pairs, self._limit, self._skip = groups, pairs, limit, skip
         self._number_of = {row: number for number, g in enumerate(groups) for row in g.rows}
         self._passed = 0
         self._held: dict[int, PreferencePair] = {}
@@ -127,5 +136,5 @@ class _Contexts(Sequence[UserContext]):
         ]
 
     def _read(self) -> Iterator[tuple[int, PreferencePair]]:
-        batched = (pair for _, batch in batches(self._pairs, self._limit) for pair in batch)
-        return enumerate(batched)
+        shards = batches(self._pairs, self._limit, self._skip)
+        return enumerate(pair for _, shard in shards for pair in shard)

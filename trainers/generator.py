@@ -254,9 +254,9 @@ def ppd_clip_pairs(context: LoadContext) -> Generator:
     return _trained(context, "ppd-clip-pairs", "ppd", "clip-pairs")
 
 
-def sft_users(context: LoadContext) -> Generator:
+def sft_llava_onevision(context: LoadContext) -> Generator:
     """Supervised fine-tuning on each person's own preferred images, heard by embeddings."""
-    return _trained(context, "sft-users", "sft", "llava-onevision")
+    return _trained(context, "sft-llava-onevision", "sft", "llava-onevision")
 
 
 def sft(context: LoadContext) -> Generator:

@@ -6,8 +6,9 @@ whole or not at all; a killed encoding goes on at its next shard::
     <cache>/<pairs sha256[:16]>-<base sha256[:16]>-<size>[-<limit>]/
       index.json                     counts, hashes; written last: with it the cache is complete
       captions.json                  the distinct captions
-      pairs.safetensors              per pair: labels, row of its caption
-      images-00000.safetensors ...   latents of image 0 and image 1
+      pairs.safetensors              per pair: labels, row of its caption, row of its latents where
+                                     these are not all in use
+      images-00000.safetensors ...   latents of image 0 and image 1; which pairs cannot be read
       captions-00000.safetensors ... text conditioning; the last row is the empty caption
       reward-<name>-<identity>-00000.safetensors ...   scores (`relabel.py`)
 """
@@ -18,6 +19,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -29,8 +31,8 @@ from safetensors.torch import save
 from torch import Tensor
 
 from ppdbench.data.images import decode_image
-from ppdbench.data.pickapic import count_rows, read_batches
-from ppdbench.errors import MissingPrerequisite
+from ppdbench.data.pickapic import count_rows, read_pairs
+from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import Events, PreferencePair
 from ppdbench.runs.atomic import write_atomic, write_json
 from trainers.stable_cascade.stage_c import Base, TextConditioning
@@ -43,6 +45,8 @@ SHARD_PAIRS = 1024
 SHARD_CAPTIONS = 4096
 ENCODE_ROWS = 128
 """Images a forward of the compressor."""
+UNREADABLE = "unreadable image"
+"""Why a pair is left out of a cache."""
 
 
 class ShardedTensor:
@@ -84,6 +88,10 @@ class LatentCache:
     """(captions + 1, L, c) text conditioning; the last row is the empty caption's."""
     pooled: ShardedTensor
     """(captions + 1, 1, c)."""
+    stored: NDArray[np.int64] | None = None
+    """(N,) row of the pair's latents; None where it is the pair's own."""
+    unreadable: frozenset[int] = frozenset()
+    """Pairs of the file, by number, that are none of the N: an image of theirs does not decode."""
 
     def __len__(self) -> int:
         return len(self.caption)
@@ -95,7 +103,8 @@ class LatentCache:
 
     def latents(self, pairs: NDArray[np.int64], winner: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Latents (B, C, H, W) of the preferred and of the other image of each pair."""
-        first, second = self.image_0.rows(pairs), self.image_1.rows(pairs)
+        rows = pairs if self.stored is None else self.stored[pairs]
+        first, second = self.image_0.rows(rows), self.image_1.rows(rows)
         preferred = torch.from_numpy(winner == 1)[:, None, None, None]
         return torch.where(preferred, second, first), torch.where(preferred, first, second)
 
@@ -117,6 +126,8 @@ def encode_pairs(
     wait: Callable[[], None] = lambda: None,
 ) -> LatentCache:
     """The encoded pairs of a Parquet file, from the cache or made now.
+
+    Pairs with an image that does not decode are left out, and counted in the index and in a note.
 
     Args:
         pairs: Parquet file or folder in the Pick-a-Pic v2 schema.
@@ -145,7 +156,7 @@ def encode_pairs(
         _encode_captions(captions, base, folder, events, share)
         wait()
         if rank == 0:
-            index = {
+            index: dict[str, object] = {
                 "schema_version": SCHEMA_VERSION,
                 "pairs_sha256": digest,
                 "base_sha256": base.sha256,
@@ -153,30 +164,40 @@ def encode_pairs(
                 "size": list(size),
                 "world": world,
             }
+            if left_out := len(_unreadable(folder)):
+                index["left_out"] = {UNREADABLE: left_out}
             write_json(folder / "index.json", index)
         wait()
     opened = _open(folder, digest, limit)
+    if opened.unreadable and rank == 0:
+        events.note(f"{len(opened.unreadable)} pairs of {pairs.name} left out: {UNREADABLE}")
     if not len(opened):
         raise MissingPrerequisite(
-            f"{pairs} holds no usable pair", fix="give pair data with labels and readable images"
+            f"{pairs} holds no usable pair",
+            fix="give pair data with labels and readable images; ppdbench data "
+            "splits SOURCE --out DIR --check-images leaves the others out",
         )
     return opened
 
 
-def batches(pairs: Path, limit: int | None) -> Iterator[tuple[int, list[PreferencePair]]]:
-    """The pairs of a file in shards of `SHARD_PAIRS`, each with its number."""
-    left = limit
-    for number, batch in enumerate(read_batches(pairs, SHARD_PAIRS)):
-        if left is not None:
-            batch, left = batch[:left], left - len(batch[:left])
-        if batch:
-            yield number, batch
-        if left == 0:
-            return
+def batches(
+    pairs: Path, limit: int | None, skip: frozenset[int] = frozenset()
+) -> Iterator[tuple[int, list[PreferencePair]]]:
+    """The pairs of a file in shards of `SHARD_PAIRS`, each with its number.
+
+    Args:
+        pairs: file or folder.
+        limit: the first so many only; None is all.
+        skip: numbers of pairs that are left out, `LatentCache.unreadable`.
+    """
+    kept = (
+        pair for number, pair in enumerate(islice(read_pairs(pairs), limit)) if number not in skip
+    )
+    return enumerate(iter(lambda: list(islice(kept, SHARD_PAIRS)), []))
 
 
 def shard_count(pairs: Path, limit: int | None) -> int:
-    """How many shards `batches` gives at most (rows that cannot be used are not known yet)."""
+    """How many shards there are at most (rows that cannot be used are not known yet)."""
     rows = count_rows(pairs)
     return -(-(rows if limit is None else min(rows, limit)) // SHARD_PAIRS)
 
@@ -215,30 +236,50 @@ def _encode_images(
     for number, batch in batches(pairs, limit):
         file = folder / f"images-{number:05}.safetensors"
         if number % world == rank and not file.is_file():
+            bad = torch.zeros(len(batch), dtype=torch.bool)
             sides = {
                 "image_0": [pair.image_0 for pair in batch],
                 "image_1": [pair.image_1 for pair in batch],
             }
-            encoded = {name: _encode(images, base, size) for name, images in sides.items()}
+            encoded = {name: _encode(images, base, size, bad) for name, images in sides.items()}
+            if bad.any():
+                encoded["unreadable"] = bad
             write_atomic(file, save(encoded))
         events.advance(1)
 
 
-def _encode(images: Sequence[bytes], base: Base, size: tuple[int, int]) -> Tensor:
+def _encode(images: Sequence[bytes], base: Base, size: tuple[int, int], bad: Tensor) -> Tensor:
+    """Latents (N, C, H, W); of black for images that do not decode, marked in `bad` (N,)."""
     parts = []
     for start in range(0, len(images), ENCODE_ROWS):
-        block = [
-            as_tensor(decode_image(data), size) for data in images[start : start + ENCODE_ROWS]
-        ]
+        block = []
+        for row, data in enumerate(images[start : start + ENCODE_ROWS], start=start):
+            try:
+                block.append(as_tensor(decode_image(data), size))
+            except PpdbenchError:
+                bad[row] = True
+                block.append(torch.zeros(3, size[1], size[0]))
         parts.append(base.compressor.encode(torch.stack(block).to(base.device)).cpu())
     return torch.cat(parts).contiguous()
+
+
+def _unreadable(folder: Path) -> frozenset[int]:
+    """Numbers of the pairs that the shards of images mark so."""
+    found: list[int] = []
+    for number, file in enumerate(sorted(folder.glob("images-*.safetensors"))):
+        with safe_open(file, framework="pt") as opened:
+            if "unreadable" in opened.keys():  # noqa: SIM118 - it is no mapping
+                rows = opened.get_tensor("unreadable").nonzero().flatten().tolist()
+                found += [number * SHARD_PAIRS + row for row in rows]
+    return frozenset(found)
 
 
 def _write_pairs(pairs: Path, folder: Path, limit: int | None) -> None:
     row_of: dict[str, int] = {}
     margins: list[float] = []
     rows: list[int] = []
-    for _, batch in batches(pairs, limit):
+    skip = _unreadable(folder)
+    for _, batch in batches(pairs, limit, skip):
         for pair in batch:
             margins.append(pair.label_1 - pair.label_0)
             rows.append(row_of.setdefault(pair.caption, len(row_of)))
@@ -247,6 +288,9 @@ def _write_pairs(pairs: Path, folder: Path, limit: int | None) -> None:
         "label_margin": torch.tensor(margins, dtype=torch.float64),
         "caption": torch.tensor(rows, dtype=torch.int64),
     }
+    if skip:
+        every = torch.arange(len(rows) + len(skip))
+        tensors["stored"] = every[~torch.isin(every, torch.tensor(sorted(skip)))]
     write_atomic(folder / "pairs.safetensors", save(tensors))
 
 
@@ -276,6 +320,8 @@ def _encode_captions(
 def _open(folder: Path, digest: str, limit: int | None) -> LatentCache:
     with safe_open(folder / "pairs.safetensors", framework="pt") as opened:
         margin, caption = opened.get_tensor("label_margin"), opened.get_tensor("caption")
+        skipped = "stored" in opened.keys()  # noqa: SIM118 - it is no mapping
+        stored = opened.get_tensor("stored").numpy() if skipped else None
     images = sorted(folder.glob("images-*.safetensors"))
     texts = sorted(folder.glob("captions-*.safetensors"))
     return LatentCache(
@@ -289,4 +335,6 @@ def _open(folder: Path, digest: str, limit: int | None) -> LatentCache:
         image_1=ShardedTensor(images, "image_1", SHARD_PAIRS),
         hidden=ShardedTensor(texts, "hidden", SHARD_CAPTIONS),
         pooled=ShardedTensor(texts, "pooled", SHARD_CAPTIONS),
+        stored=stored,
+        unreadable=frozenset() if stored is None else _unreadable(folder),
     )

@@ -159,7 +159,7 @@ def choices_of(pairs: Path, cache: LatentCache, shots: int) -> Choices:
     row_of: dict[tuple[str, str], int] = {}
 
     def noted() -> Iterator[PreferencePair]:
-        for _, batch in batches(pairs, cache.limit):
+        for _, batch in batches(pairs, cache.limit, cache.unreadable):
             for pair in batch:
                 user = str(pair.user_id)
                 seen = _picture(pair.image_0), _picture(pair.image_1)

@@ -34,7 +34,7 @@ def plan(suite: Suite) -> dict[str, tuple[Trainer, list[str]]]:
         FOR_PEOPLE: (ppd.train, ["users.encoder=llava-onevision"]),
         "ppd-onehot": (ppd.train, ["users.encoder=onehot"]),
         "ppd-clip-pairs": (ppd.train, ["users.encoder=clip-pairs"]),
-        "sft-users": (sft.train, ["users.encoder=llava-onevision"]),
+        "sft-llava-onevision": (sft.train, ["users.encoder=llava-onevision"]),
     }
     found |= {"sft": (sft.train, []), "diffusion-dpo": (diffusion_dpo.train, [])}
     return found | {

@@ -48,7 +48,7 @@ def reward_margins(
     rank, world = share
     shards = shard_count(pairs, cache.limit)
     events.stage("score pairs", shards)
-    for number, batch in batches(pairs, cache.limit):
+    for number, batch in batches(pairs, cache.limit, cache.unreadable):
         if number % world == rank:
             missing = {
                 file: reward

@@ -184,7 +184,8 @@ def open_workshop(
     """Resolve the configuration, take hold of the output folder and load the base.
 
     Raises:
-        UsageError: the configuration is wrong, or there is no such encoder.
+        UsageError: the configuration is wrong, or there is no such encoder, or it takes fewer
+            shots than are asked for.
         MissingPrerequisite: the base, the encoder or the device is not there.
         FingerprintMismatch: the folder holds a run with other settings.
         PpdbenchError: another process works in the folder, or it cannot be written.
@@ -195,6 +196,7 @@ def open_workshop(
     if resolved.users.encoder is not None:
         context = LoadContext(suite=suite, device=device)
         encoder = make_encoder(resolved.users.encoder, context)
+        _check_shots(resolved, encoder)
     resolved = _with_user_dim(resolved, suite, encoder)
     lock = None
     if accelerator.is_main_process:
@@ -235,6 +237,20 @@ def _with_user_dim(config: TrainConfig, suite: Suite, encoder: UserEncoder | Non
             fix=f"set adapter.user_dim={needed}, or null",
         )
     return replace(config, adapter=replace(config.adapter, user_dim=needed))
+
+
+def _check_shots(config: TrainConfig, encoder: UserEncoder) -> None:
+    """See that the encoder takes as many shots as are asked for.
+
+    Raises:
+        UsageError: it does not.
+    """
+    most, name = encoder.info.max_shots, encoder.info.name
+    if encoder.info.uses == "shots" and most is not None and config.users.shots > most:
+        raise UsageError(
+            f"users.shots is {config.users.shots}, and {name} takes {most} shots at most",
+            fix=f"set users.shots={most}, or fewer",
+        )
 
 
 def _command(method: str, suite: Suite, config: Path | None, overrides: Sequence[str]) -> str:

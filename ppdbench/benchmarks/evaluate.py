@@ -47,6 +47,7 @@ def evaluate(
     pairs: Path | None = None,
     vlm: str | None = None,
     benchmarks: Sequence[str] = (),
+    encoders: Sequence[str] = (),
     full: bool = False,
     runs: Path,
     limit: int | None = None,
@@ -60,14 +61,17 @@ def evaluate(
 
     Args:
         models: generators by name or package.module:attr; the first is measured, the others are
-            drawn too and stand as opponents in place of their recorded results.
+            drawn too and stand as opponents in place of their recorded results. None measures
+            `encoders` alone, by benchmark `users`.
         suite: the suite's name.
         captions: the captions' file, where the suite takes one.
         pairs: the preference pairs' file or folder, where the suite takes them.
         vlm: the vision-language model's folder or hub name, where the suite takes one.
         benchmarks: which measurements; none is all that suite and model support.
+        encoders: user encoders for benchmark `users`, beside those that the generators take.
         full: the record's setting of the benchmarks of people: every caption of a user, all
-            groups, the shots curve, walks between users; every encoder and every control.
+            groups, the shots curve, walks between users; every control, and where none is named
+            every encoder.
         runs: folder of all runs.
         limit: only the suite's first captions, and the first users of each split.
         samples: images a caption and user.
@@ -83,30 +87,33 @@ def evaluate(
         TooManyFailures: after everything is written.
         Interrupted: on SIGINT or SIGTERM; what was finished is kept.
     """
-    _check(models, benchmarks, limit, samples, batch_size, fail_on_error)
+    _check_what(models, benchmarks, encoders)
+    _check_numbers(limit, samples, batch_size, fail_on_error)
     try:
         with _sigterm_as_interrupt():
             world = plugins.make_suite(suite, SuiteFiles(captions=captions, pairs=pairs, vlm=vlm))
-            for note in world.notes:
-                events.note(note)
             device = resolve(device)
             generators = make_generators(models, world, device)
-            made, encoders = select(benchmarks, world, generators, device, events, full=full)
+            made, embedding = select(
+                benchmarks, world, generators, device, events, named=encoders, full=full
+            )
             job = plan(
                 world,
                 generators,
-                encoders,
+                embedding,
                 made,
                 full=full,
                 limit=limit,
                 samples=samples,
                 events=events,
             )
-            with RunDirectory.open(runs, world.name, job.model, job.spec) as run, _final_state(run):
+            spec = job.spec
+            for note in job.notes:  # after all refusals: splits may have to be made for them
+                events.note(note)
+            with RunDirectory.open(runs, world.name, job.model, spec) as run, _final_state(run):
                 write_captions(run.path, job.all_captions)
-                return _work(
-                    run, job, device, batch_size, fail_on_error, events, by_name=bool(benchmarks)
-                )
+                by_name = bool(benchmarks or encoders)
+                return _work(run, job, device, batch_size, fail_on_error, events, by_name=by_name)
     except KeyboardInterrupt:
         raise Interrupted(
             "interrupted; what was finished is saved", fix="run the same command again to go on"
@@ -159,17 +166,18 @@ def _tell_users_apart(
 ) -> int:
     """Benchmark `users`; left out where its pairs are missing and nobody asked for it by name."""
     from ppdbench.benchmarks.users import measure_users
+    from ppdbench.benchmarks.users_probe import measure_probes
 
+    encoders, limit = list(job.encoders.values()), job.limit
     try:
         with run.status.timed("tell users apart"):
-            return measure_users(
-                list(job.encoders.values()),
-                people,
-                run.path,
-                full=job.full,
-                limit=job.limit,
-                events=events,
+            made = measure_users(
+                encoders, people, run.path, full=job.full, limit=limit, events=events
             )
+        if job.full:
+            with run.status.timed("probe"):
+                made += measure_probes(encoders, people, run.path, limit=limit, events=events)
+        return made
     except MissingPrerequisite as error:
         if by_name:
             raise
@@ -177,17 +185,30 @@ def _tell_users_apart(
         return 0
 
 
-def _check(
-    models: Sequence[str],
-    benchmarks: Sequence[str],
-    limit: int | None,
-    samples: int,
-    batch_size: int,
-    fail_on_error: float,
-) -> None:
+def _check_what(models: Sequence[str], benchmarks: Sequence[str], encoders: Sequence[str]) -> None:
+    """Refuse names that make no run together."""
     check_names(benchmarks)
-    if not models:
-        raise UsageError("no model is named", fix="name one with --model NAME")
+    if encoders and benchmarks and "users" not in benchmarks:
+        raise UsageError(
+            f"--encoder is for benchmark users, not for {' and '.join(benchmarks)}",
+            fix="leave out --encoder, or add --benchmark users",
+        )
+    if models:
+        return
+    drawn = [name for name in benchmarks if name != "users"]
+    if drawn:
+        raise UsageError(
+            f"no model is named, and benchmark {drawn[0]} draws with one",
+            fix="name one with --model NAME",
+        )
+    if not encoders:
+        raise UsageError(
+            "no model is named",
+            fix="name one with --model NAME; or, for benchmark users alone, --encoder NAME",
+        )
+
+
+def _check_numbers(limit: int | None, samples: int, batch_size: int, fail_on_error: float) -> None:
     for what, number in (("limit", limit), ("samples", samples), ("batch size", batch_size)):
         if number is not None and number < 1:
             raise UsageError(f"{what} is {number}", fix="give a number from 1")

@@ -24,7 +24,7 @@ class Job:
 
     suite: Suite
     generators: Mapping[str, Generator]
-    """By name in records; the first is measured."""
+    """By name in records; the first is measured. None where encoders alone are."""
     encoders: Mapping[str, UserEncoder]
     benchmarks: tuple[str, ...]
     full: bool
@@ -42,8 +42,31 @@ class Job:
 
     @property
     def model(self) -> str:
-        """The measured generator."""
-        return next(iter(self.generators))
+        """What is measured: a generator, or where nothing is drawn encoders, "+" between."""
+        return next(iter(self.generators), "+".join(self.encoders))
+
+    @property
+    def digest(self) -> str:
+        """sha256 over what of the suite is measured on: all of it, or its people alone.
+
+        Raises:
+            MissingPrerequisite: a file of the suite is not at hand.
+        """
+        people = self.suite.people
+        return self.suite.digest if self.generators or people is None else people.digest
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """The suite's, and whose training people are others; splits may be made for them."""
+        people = self.suite.people
+        own = people.training_digest if people and self.benchmarks != ("rewards",) else None
+        strangers = [
+            f"{name} was trained for others than the training people of {self.suite.name}: it may "
+            "know its unseen users, and not know its seen ones"
+            for name, generator in self.generators.items()
+            if own is not None and generator.info.training_users_digest not in (None, own)
+        ]
+        return (*self.suite.notes, *strangers)
 
     @property
     def drawn(self) -> tuple[Drawn, ...]:
@@ -64,7 +87,7 @@ class Job:
     @property
     def spec(self) -> dict[str, Any]:
         """All that changes results, and nothing that does not: what the fingerprint covers."""
-        suite = self.suite
+        suite, digest = self.suite, self.digest  # first: it refuses what people take hours to need
         people: dict[str, Any] = {}
         if suite.people is not None and self.benchmarks != ("rewards",):
             people = {
@@ -74,18 +97,21 @@ class Job:
                 },
                 **({"full": True} if self.full else {}),
             }
+        drawing = {
+            "sampling": asdict(suite.sampling),
+            "samples": self.samples,
+            "baseline": suite.baseline,
+        }
         return {
             "suite": suite.name,
             "suite_version": suite.version,
-            "suite_digest": suite.digest,
-            "sampling": asdict(suite.sampling),
+            "suite_digest": digest,
             "benchmark": ",".join(self.benchmarks),
             "split": "test",
             "limit": self.limit,
-            "samples": self.samples,
             "model": self.model,
-            "baseline": suite.baseline,
             "generators": {n: {"revision": g.info.revision} for n, g in self.generators.items()},
+            **(drawing if self.generators else {}),
             **people,
         }
 

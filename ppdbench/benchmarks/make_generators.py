@@ -14,7 +14,7 @@ def make_generators(models: Sequence[str], suite: Suite, device: str) -> dict[st
     """The models and the suite's baseline, by the names in records; no weights are loaded.
 
     Args:
-        models: registered names, or package.module:attr.
+        models: registered names, or package.module:attr; of none there is no baseline either.
         suite: what they draw for.
         device: where.
 
@@ -23,7 +23,7 @@ def make_generators(models: Sequence[str], suite: Suite, device: str) -> dict[st
         MissingPrerequisite: weights, or a module, are not there.
         PpdbenchError: a plug-in is broken, or describes itself by what is not JSON.
     """
-    wanted = list(dict.fromkeys([*models, suite.baseline]))
+    wanted = list(dict.fromkeys([*models, suite.baseline])) if models else []
     found = dict(_make(name, suite, device) for name in wanted)
     if len(found) != len(wanted):
         raise UsageError(f"two of {', '.join(wanted)} are the same generator", fix="name each once")

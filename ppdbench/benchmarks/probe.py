@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppdbench.benchmarks.bilinear_probe import Choices, Floats, Probe, fit_probe, right
+from ppdbench.benchmarks.user_groups import READS_IDS
 from ppdbench.data.images import decode_image
 from ppdbench.data.shot_groups import group_for
 from ppdbench.protocols import Events, People, PreferencePair, UserEncoder, UserSplit
@@ -31,7 +32,6 @@ Features = Callable[[Sequence["Image"]], Floats]
 """Images -> (N, F): `Truth.measure`, or the image embeddings of a CLIP."""
 BATCH = 256
 """Pairs decoded at once."""
-READS_IDS = "not applicable: it knows training users only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,8 +79,12 @@ def probe_encoder(
     held = held_choices(encoder, people, features, split, limit, cache, events)
     if len(np.unique(learnt.users)) < 2:
         return {"accuracy": None, "reason": "fewer than two training users have embeddings"}
+    events.stage(f"probe: {encoder.info.name}", 1)
     truth = people.truth
-    return probe_figures(fit_probe(learnt), held, ceilings=truth.ceilings(split) if truth else None)
+    ceilings = truth.ceilings(split) if truth else None
+    found = probe_figures(fit_probe(learnt), held, ceilings=ceilings)
+    events.advance(1)
+    return found
 
 
 def training_choices(

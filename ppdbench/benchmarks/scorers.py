@@ -45,10 +45,11 @@ class Scorers:
         self._specs = {reward_key(spec.name): spec for spec in specs}
         self._truth = suite.people.truth if suite.people and "personal" in benchmarks else None
         self._stamps = {key: self._stamp(spec) for key, spec in self._specs.items()}
-        about = {"ppdbench": __version__, "suite": suite.digest}
-        if self._truth:
-            self._stamps[TRUTH] = fingerprint({**about, "truth": self._truth.identity})
-        self._stamps[FIDELITY] = fingerprint(about)
+        if benchmarks:  # where nothing is drawn, not all of the suite need be at hand
+            about = {"ppdbench": __version__, "suite": suite.digest}
+            if self._truth:
+                self._stamps[TRUTH] = fingerprint({**about, "truth": self._truth.identity})
+            self._stamps[FIDELITY] = fingerprint(about)
         self._entries = {
             key: entry
             for key, entry in read_scorers(folder).items()

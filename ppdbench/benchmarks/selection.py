@@ -44,22 +44,28 @@ def select(
     device: str,
     events: Events,
     *,
+    named: Sequence[str] = (),
     full: bool = False,
 ) -> tuple[tuple[str, ...], dict[str, UserEncoder]]:
-    """The benchmarks of a run, and by name the user encoders of its generators.
+    """The benchmarks of a run, and by name its user encoders: its generators', and those named.
 
     Args:
         asked: by name; none asks for all that suite and model support.
         suite: what is measured on.
-        generators: by name; the first is the model.
+        generators: by name; the first is the model. Where there is none, `users` is all there is.
         device: where encoders would work.
         events: told of what is left out.
-        full: benchmark `users` is for every encoder that there is.
+        named: encoders for benchmark `users`, whatever generators take.
+        full: where none is named, benchmark `users` is for every encoder that there is.
 
     Raises:
         UsageError: suite or model do not support what was asked for.
         MissingPrerequisite: an encoder is not at hand, and people were asked for.
     """
+    if suite.people is None and named:
+        raise _refusal("users", _no_users(suite))
+    if not generators:
+        return ("users",), _add_named({}, named, suite, device)
     wanted = [name for name in BENCHMARKS if name in asked or not asked]
     people = [name for name in wanted if name in OF_PEOPLE]
     if not people or (not asked and suite.people is None):
@@ -70,17 +76,15 @@ def select(
     model = next(iter(generators))
     reasons: dict[str, str] = {}
     for name in people:
-        reason = _reason(name, suite, model, generators[model].info, by_name=bool(asked))
-        if reason is None and model in missing:
+        reason = _reason(
+            name, suite, model, generators[model].info, by_name=bool(asked), named=bool(named)
+        )
+        if reason is None and model in missing and not (named and name == "users"):
             reason = missing[model].cause
         if reason:
             reasons[name] = reason
     if asked and reasons:
-        name, reason = next(iter(reasons.items()))
-        raise UsageError(
-            f"benchmark {name} cannot be made: {reason}",
-            fix="choose another --benchmark, or name none to get all that can be made",
-        )
+        raise _refusal(*next(iter(reasons.items())))
     for reason in dict.fromkeys(reasons.values()):
         names = [name for name in people if reasons.get(name) == reason]
         events.note(f"left out: {' and '.join(names)}, for {reason}")
@@ -88,9 +92,40 @@ def select(
         for name, error in missing.items():
             events.note(f"{name} draws nothing for people: {error.cause}")
     made = tuple(name for name in wanted if name not in reasons)
-    if full and "users" in made:
+    if "users" in made and named:
+        _add_named(encoders, named, suite, device)
+    elif "users" in made and full:
         _add_others(encoders, suite, device, events)
     return made, encoders if set(made) & set(OF_PEOPLE) else {}
+
+
+def _refusal(benchmark: str, reason: str) -> UsageError:
+    return UsageError(
+        f"benchmark {benchmark} cannot be made: {reason}",
+        fix="choose another --benchmark, or name none to get all that can be made",
+    )
+
+
+def _no_users(suite: Suite) -> str:
+    return f"the suite {suite.name} has no users"
+
+
+def _add_named(
+    encoders: dict[str, UserEncoder], names: Sequence[str], suite: Suite, device: str
+) -> dict[str, UserEncoder]:
+    """The encoders of these names added; raises where one cannot be made."""
+    from ppdbench.users.load import make_encoder
+
+    for name in names:
+        if name in encoders:
+            continue
+        encoder = make_encoder(name, LoadContext(suite=suite, device=device))
+        if encoder.info.name in {other.info.name for other in encoders.values()}:
+            raise UsageError(
+                f"two of the encoders are called {encoder.info.name}", fix="name each once"
+            )
+        encoders[name] = encoder
+    return encoders
 
 
 def _add_others(
@@ -109,13 +144,13 @@ def _add_others(
 
 
 def _reason(
-    benchmark: str, suite: Suite, name: str, info: GeneratorInfo, *, by_name: bool
+    benchmark: str, suite: Suite, name: str, info: GeneratorInfo, *, by_name: bool, named: bool
 ) -> str | None:
     """Why suite or model do not support a benchmark; None where they do."""
     if suite.people is None:
-        return f"the suite {suite.name} has no users"
+        return _no_users(suite)
     needs_encoder = bool(ENCODED & info.conditions_on)
-    if benchmark == "users" and not needs_encoder:
+    if benchmark == "users" and not needs_encoder and not named:
         return f"{name} has no user encoder"
     if benchmark == "personal" and suite.people.truth is None:
         return f"what the users of {suite.name} like is not known"

@@ -2,37 +2,30 @@
 
 Users are those of the suite, by id, or somebody whom a folder of shots shows. The folder that is
 made holds each picture, a contact sheet, and pictures.json with who, by what and from which seed.
-Elsewhere: measuring such pictures (`evaluate`), the sheet (`reports.contact_sheet`).
+Elsewhere: who they are (`sitters`), the folder (`pictures_folder`), measuring such pictures
+(`evaluate`), the sheet (`reports.contact_sheet`).
 """
 
 from __future__ import annotations
 
-import difflib
-import hashlib
-import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
-from ppdbench.benchmarks.contexts import ENCODED, given
 from ppdbench.benchmarks.make_generators import make_generators
+from ppdbench.benchmarks.pictures_folder import Picture, PicturesFolder
 from ppdbench.benchmarks.plan_personal import hears_users
+from ppdbench.benchmarks.sitters import Sitter, encoder_of, given_to, sitters, slug
 from ppdbench.errors import PpdbenchError, UsageError, one_line
 from ppdbench.protocols import (
     Events,
     GenerationRequest,
     Generator,
-    LoadContext,
-    People,
     Suite,
-    UserCode,
     UserContext,
     UserEncoder,
-    UserSplit,
 )
-from ppdbench.runs.atomic import write_atomic, write_json
 from ppdbench.runs.device import resolve
 from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.runs.seeds import noise_seed
@@ -42,26 +35,26 @@ if TYPE_CHECKING:
 
     from ppdbench.reports.contact_sheet import Column
 
-SCHEMA_VERSION = 1
-LIST = "pictures.json"
-SHEET = "sheet.png"
 MOST_SEED = 2**63 - 1
-Shown = tuple[str, str, UserContext]
-"""A name for files, a user id or a folder's name, and the shots."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sitter:
-    """Somebody whom a picture is drawn for."""
+class Row:
+    """The pictures that one generator draws for one user, or for nobody."""
 
     name: str
-    """As files and the sheet call them."""
-    known_as: str
-    """A user id, or the folder's name."""
-    shots: int
-    context: UserContext
-    """As the generator is given it."""
-    profile: str | None
+    generator: Generator
+    seeds: Sequence[int]
+    sitter: Sitter | None = None
+    context: UserContext | None = None
+    """What the generator is told of the sitter."""
+    profile: str | None = None
+    """What its encoder wrote of them."""
+
+    @property
+    def files(self) -> list[str]:
+        """One a seed."""
+        return [f"{self.name}-{number}.png" for number in range(len(self.seeds))]
 
 
 def side_by_side(
@@ -79,23 +72,28 @@ def side_by_side(
 ) -> Path:
     """Draw a caption by the baseline and by a model for each user; returns the folder.
 
+    The same call again goes on where the last one stopped, and draws nothing in a finished folder.
+
     Args:
         model: a generator's name, or package.module:attr.
         caption: what to draw.
         suite: whose users, sampling and baseline.
-        users: ids of the suite's users, of any split.
+        users: ids of the suite's users, of any split; those of the test splits are shown by the
+            shots that `eval` draws for them by.
         folders: each with somebody's shots, as `users.shots_folder` reads them. With neither, the
             model draws for nobody.
         out: the folder to write; by default one named by what is asked for, under `pictures/`.
-        seed: of the first picture's noise, the next ones count up; by default the suite's own
-            noise for that caption.
+        seed: of the first picture's noise, the next ones count up. By default the noise in which
+            `eval` draws this text for the first of `users` who has a caption of it, for all; where
+            none has, a noise of the text's own.
         samples: pictures a user.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         events: is told of progress.
 
     Raises:
-        UsageError: an unknown name or user, a folder that cannot be used, a model that draws alike
-            for every user, a number out of range.
+        UsageError: an unknown name or user, a folder that cannot be used, more shots than the
+            encoder takes, a model that draws alike for every user, a number out of range.
+        FingerprintMismatch: `out` holds pictures of another request.
         MissingPrerequisite: weights, pairs, space or permission are missing.
         PpdbenchError: a generator or encoder fails.
     """
@@ -108,46 +106,75 @@ def side_by_side(
             f"{name} does not condition on people",
             fix="choose a model that does, or leave out --user and --shots",
         )
-    sitters, encoder = _sitters(generator, suite, users, folders, device, events)
+    found = sitters(suite, users, folders)
+    encoder = encoder_of(generator, found, suite, device)
+    # Before the folder is made: somebody may not be served. Embeddings are kept for the next call.
+    told = given_to(generator, encoder, found, events)
+    caption_id = _caption_id(caption, found)
     seeds = [
-        noise_seed(suite.version, caption, number) if seed is None else (seed + number) % 2**63
+        noise_seed(suite.version, caption_id or caption, number)
+        if seed is None
+        else (seed + number) % 2**63
         for number in range(samples)
     ]
-    about = _about(suite, caption, seeds, generators, encoder, sitters)
-    folder = out or Path("pictures") / f"{_slug(name)}-{fingerprint(about)}"
-    rows: list[tuple[str, Generator, Sitter | None]] = [
-        ("base", generators[suite.baseline], None),
-        *((sitter.name, generator, sitter) for sitter in sitters),
-    ]
-    if not sitters and name != suite.baseline:
-        rows.append(("nobody", generator, None))
-    events.stage("draw", len(rows) * samples)
-    columns, pictures = [], []
-    for label, who, sitter in rows:
-        images = _drawn(who, caption, seeds, suite, sitter)
-        events.advance(len(images))
-        columns.append(_column(label, who, sitter, images))
-        for number, image in enumerate(images):
-            file = f"{label}-{number}.png"
-            sha256 = _save(folder / file, image)
-            pictures.append(
-                {
-                    "file": file,
-                    "generator": who.info.name,
-                    "user": sitter.known_as if sitter else None,
-                    "shots": sitter.shots if sitter else None,
-                    "profile": sitter.profile if sitter else None,
-                    "sample": number,
-                    "seed": seeds[number],
-                    "sha256": sha256,
-                }
+    rows = [
+        Row(name="base", generator=generators[suite.baseline], seeds=seeds),
+        *(
+            Row(
+                name=one.name,
+                generator=generator,
+                seeds=seeds,
+                sitter=one,
+                context=context,
+                profile=profile,
             )
+            for one, (context, profile) in zip(found, told, strict=True)
+        ),
+    ]
+    if not found and name != suite.baseline:
+        rows.append(Row(name="nobody", generator=generator, seeds=seeds))
+    about = _about(suite, caption, seeds, generators, encoder, found)
+    path = out or Path("pictures") / f"{slug(name)}-{fingerprint(about)}"
+    with PicturesFolder(path, about) as folder:
+        _fill(folder, rows, caption, suite, events)
+    return path
+
+
+def _fill(
+    folder: PicturesFolder,
+    rows: Sequence[Row],
+    caption: str,
+    suite: Suite,
+    events: Events,
+) -> None:
+    """Draw the rows that the folder lacks, and make the sheet of all."""
     from ppdbench.reports.contact_sheet import contact_sheet
 
-    _save(folder / SHEET, contact_sheet(caption, columns))
-    listed = {"schema_version": SCHEMA_VERSION, **about, "sheet": SHEET, "pictures": pictures}
-    write_json(folder / LIST, listed)
-    return folder
+    kept = {row.name: entries for row in rows if (entries := folder.kept(row.files))}
+    todo = [row for row in rows if row.name not in kept]
+    if not todo and folder.complete:
+        events.note(f"{folder.path} is complete: nothing to draw")
+        return
+    events.stage("draw", sum(len(row.seeds) for row in todo))
+    for row in todo:
+        images = _drawn(row, caption, suite)
+        entries = [
+            {
+                "file": file,
+                "generator": row.generator.info.name,
+                "user": row.sitter.known_as if row.sitter else None,
+                "shots": len(row.sitter.shown.shots) if row.sitter else None,
+                "profile": row.profile,
+                "sample": number,
+                "seed": row.seeds[number],
+            }
+            for number, file in enumerate(row.files)
+        ]
+        kept[row.name] = folder.keep(list(zip(entries, images, strict=True)))
+        events.advance(len(images))
+    columns = [_column(row, kept[row.name], folder) for row in rows]
+    order = [file for row in rows for file in row.files]
+    folder.finish(contact_sheet(caption, columns), order)
 
 
 def _check(caption: str, seed: int | None, samples: int) -> None:
@@ -159,111 +186,10 @@ def _check(caption: str, seed: int | None, samples: int) -> None:
         raise UsageError(f"the seed is {seed}", fix=f"give a number from 0 to {MOST_SEED}")
 
 
-def _sitters(
-    generator: Generator,
-    suite: Suite,
-    users: Sequence[str],
-    folders: Sequence[Path],
-    device: str,
-    events: Events,
-) -> tuple[list[Sitter], UserEncoder | None]:
-    """Everybody who is drawn for, made ready, and the encoder that did it."""
-    from ppdbench.users.contexts import user_context
-    from ppdbench.users.shots_folder import read_shots
-
-    shown: list[Shown] = []
-    for user in dict.fromkeys(users):
-        people = suite.people
-        if people is None:
-            raise UsageError(
-                f"the suite {suite.name} has no users", fix="show somebody by --shots FOLDER"
-            )
-        shots = _shots_of(people, user)
-        shown.append((f"user-{_slug(user)}", user, user_context(people, user, shots)))
-    for folder in dict.fromkeys(folders):
-        context = read_shots(folder)
-        shown.append((f"shots-{_slug(folder.resolve().name)}", folder.resolve().name, context))
-    info = generator.info
-    encoder = None
-    codes: list[UserCode | None] = [None] * len(shown)
-    if shown and ENCODED & info.conditions_on:
-        encoder = _encoder(generator, suite, device)
-        codes = _codes(generator, encoder, shown, events)
-    sitters = [
-        Sitter(
-            name=label,
-            known_as=known,
-            shots=len(context.shots),
-            context=given(info, context.id, context.shots, encoder, code),
-            profile=code.profile if code else None,
-        )
-        for label, (_, known, context), code in zip(_labels(shown), shown, codes, strict=True)
-    ]
-    return sitters, encoder
-
-
-def _labels(shown: Sequence[Shown]) -> list[str]:
-    """Names that no two have; files are called by them."""
-    found: list[str] = []
-    for name, _, _ in shown:
-        others = (f"{name}-{number}" for number in itertools.count(1))
-        found.append(next(each for each in itertools.chain([name], others) if each not in found))
-    return found
-
-
-def _codes(
-    generator: Generator, encoder: UserEncoder, shown: Sequence[Shown], events: Events
-) -> list[UserCode | None]:
-    """What the encoder says of everybody.
-
-    Raises:
-        UsageError: it knows nothing of somebody.
-    """
-    from ppdbench.users.encode import embed
-
-    codes = embed(encoder, [context for _, _, context in shown], events=events)
-    for (_, known, _), code in zip(shown, codes, strict=True):
-        if code is None or ("profile" in generator.info.conditions_on and code.profile is None):
-            raise UsageError(
-                f"{generator.info.name} cannot serve {known}: {encoder.info.name} knows nothing "
-                "of them",
-                fix="choose a user who gave training pairs, or a model that reads shots",
-            )
-    return codes
-
-
-def _encoder(generator: Generator, suite: Suite, device: str) -> UserEncoder:
-    from ppdbench.users.load import check_revision, make_encoder
-
-    if generator.info.encoder is None:
-        raise PpdbenchError(
-            f"{generator.info.name} hears embeddings and names no encoder",
-            fix="let its `info` name one",
-        )
-    encoder = make_encoder(generator.info.encoder, LoadContext(suite=suite, device=device))
-    check_revision(generator.info, encoder)
-    return encoder
-
-
-def _shots_of(people: People, user: str) -> tuple[str, ...]:
-    """The first set of shots of a user of any split.
-
-    Raises:
-        UsageError: nobody has that id; the fix says who there is.
-    """
-    known: dict[str, list[str]] = {}
-    for split in get_args(UserSplit):
-        for one in people.users(split):
-            if one.id == user:
-                return one.shots[0]
-            known.setdefault(split, []).append(one.id)
-    near = difflib.get_close_matches(user, [i for ids in known.values() for i in ids], n=3)
-    hint = f"did you mean {' or '.join(near)}? " if near else ""
-    some = "; ".join(f"{split}: {', '.join(ids[:3])}, ..." for split, ids in known.items() if ids)
-    raise UsageError(
-        f"no user of the suite has the id {user!r}",
-        fix=f"{hint}there are {some}; a run's generations.jsonl names all that it drew for",
-    )
+def _caption_id(caption: str, found: Sequence[Sitter]) -> str | None:
+    """The id of the first sitter's caption that has this text: one noise for the whole sheet."""
+    own = (each.id for one in found for each in one.captions if each.text == caption)
+    return next(own, None)
 
 
 def _about(
@@ -272,12 +198,14 @@ def _about(
     seeds: Sequence[int],
     generators: dict[str, Generator],
     encoder: UserEncoder | None,
-    sitters: Sequence[Sitter],
+    found: Sequence[Sitter],
 ) -> dict[str, Any]:
     """All that the pictures follow from."""
+    own = suite.people if any(one.split for one in found) else None
     return {
         "suite": suite.name,
         "suite_version": suite.version,
+        "people": own.digest if own else None,
         "caption": caption,
         "seeds": list(seeds),
         "generators": {
@@ -287,23 +215,24 @@ def _about(
         "encoder": {"name": encoder.info.name, "revision": encoder.info.revision}
         if encoder
         else None,
-        "users": [{"name": one.known_as, "context": one.context.id} for one in sitters],
+        "users": [
+            {"name": one.known_as, "split": one.split, "context": one.shown.id} for one in found
+        ],
     }
 
 
-def _drawn(
-    generator: Generator, caption: str, seeds: Sequence[int], suite: Suite, sitter: Sitter | None
-) -> list[Image]:
+def _drawn(row: Row, caption: str, suite: Suite) -> list[Image]:
+    generator = row.generator
     requests = [
         GenerationRequest(
-            id=f"{sitter.known_as if sitter else '-'}/{number}",
+            id=f"{row.sitter.known_as if row.sitter else '-'}/{number}",
             caption=caption,
-            user=sitter.context if sitter else None,
+            user=row.context,
             seed=seed,
             width=suite.sampling.width,
             height=suite.sampling.height,
         )
-        for number, seed in enumerate(seeds)
+        for number, seed in enumerate(row.seeds)
     ]
     try:
         images = [image.convert("RGB") for image in generator.generate(requests)]
@@ -320,30 +249,15 @@ def _drawn(
     return images
 
 
-def _column(
-    label: str, generator: Generator, sitter: Sitter | None, images: Sequence[Image]
-) -> Column:
+def _column(row: Row, pictures: Sequence[Picture], folder: PicturesFolder) -> Column:
     from ppdbench.reports.contact_sheet import Column
 
-    if sitter is None:
-        text = "" if label == "base" else "for nobody"
-        return Column(title=generator.info.name, text=text, images=images)
+    images = [folder.image(picture["file"]) for picture in pictures]
+    if row.sitter is None:
+        text = "" if row.name == "base" else "for nobody"
+        return Column(title=row.generator.info.name, text=text, images=images)
     return Column(
-        title=f"for {sitter.known_as}",
-        text=sitter.profile or f"by {sitter.shots} shots",
+        title=f"for {row.sitter.known_as}",
+        text=pictures[0]["profile"] or f"by {len(row.sitter.shown.shots)} shots",
         images=images,
     )
-
-
-def _save(path: Path, image: Image) -> str:
-    """Write a PNG and return the sha256 of the file."""
-    from ppdbench.data.images import encode_png
-
-    data = encode_png(image)
-    write_atomic(path, data)
-    return hashlib.sha256(data).hexdigest()
-
-
-def _slug(name: str) -> str:
-    """A name that is a file's too, and never empty or hidden."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:60] or "_"

@@ -19,9 +19,10 @@ from ppdbench.benchmarks.job import Job
 from ppdbench.benchmarks.plan import Drawn
 from ppdbench.benchmarks.roles import Roles
 from ppdbench.benchmarks.rows import Row, about, count_ok, fresh_row, recorded_row
+from ppdbench.benchmarks.users_probe import FILE as PROBES_FILE
 from ppdbench.benchmarks.users_records import FILE as USERS_FILE
 from ppdbench.leaderboard.recorded import Baseline, Crowd, RecordedEntry, recorded
-from ppdbench.protocols import Events, Truth
+from ppdbench.protocols import Events, Suite, Truth
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.fingerprint import fingerprint
@@ -36,7 +37,7 @@ from ppdbench.runs.results import (
 )
 
 SCHEMA_VERSION = 1
-SUMMARY_VERSION = 5
+SUMMARY_VERSION = 6
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
 REWARD_FIELDS = (
@@ -59,15 +60,7 @@ def write_summary(
         PpdbenchError: a file of the run is damaged or cannot be written.
     """
     suite, scorers = job.suite, read_scorers(run.path)
-    base = Baseline(name=suite.baseline, revision=job.generators[suite.baseline].info.revision)
-    entries = recorded(
-        suite.name,
-        suite.digest,
-        base,
-        identities_of(scorers),
-        crowd=_crowd(job),
-        note=events.note,
-    )
+    entries = _entries(job, scorers, events)
     inputs = fingerprint(
         {
             "ppdbench": __version__,
@@ -76,12 +69,12 @@ def write_summary(
             "scores": _sha256(run.scores),
             "scorers": scorers,
             "recorded": {name: entry.sha256 for name, entry in entries.items()},
-            "opponents": list(suite.opponents),
+            "opponents": {drawn: _wanted(suite, drawn) for drawn in job.drawn},
             "upper_bounds": dict(suite.upper_bounds),
             "fail_on_error": fail_on_error,
-            "notes": list(suite.notes),
+            "notes": list(job.notes),
             "profiles": read_profiles(run.path),
-            "users": _sha256(run.path / USERS_FILE),
+            "users": [_sha256(run.path / name) for name in (USERS_FILE, PROBES_FILE)],
         }
     )
     earlier = _earlier(run.summary)
@@ -96,12 +89,24 @@ def write_summary(
     return summary
 
 
-def _crowd(job: Job) -> Crowd | None:
-    """The people that this run draws for."""
-    people = job.suite.people
-    if job.roles is None or people is None or people.truth is None:
-        return None
-    return Crowd(digest=people.digest, truth=people.truth.identity)
+def _entries(
+    job: Job, scorers: Mapping[str, Mapping[str, Any]], events: Events
+) -> dict[str, RecordedEntry]:
+    """The recorded results that this run can be compared with; none where nothing is drawn."""
+    suite, people = job.suite, job.suite.people
+    if suite.baseline not in job.generators:
+        return {}
+    crowd = None
+    if job.roles and people and people.truth:
+        crowd = Crowd(digest=people.digest, truth=people.truth.identity)
+    return recorded(
+        suite.name,
+        suite.digest,
+        Baseline(name=suite.baseline, revision=job.generators[suite.baseline].info.revision),
+        identities_of(scorers),
+        crowd=crowd,
+        note=events.note,
+    )
 
 
 def _summary(
@@ -141,7 +146,7 @@ def _summary(
         "schema_version": SCHEMA_VERSION,
         "suite": suite.name,
         "suite_version": suite.version,
-        "suite_digest": suite.digest,
+        "suite_digest": job.digest,
         "model": job.model,
         "baseline": suite.baseline,
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -150,9 +155,9 @@ def _summary(
         "n_expected": n_expected,
         "complete": n_ok == n_expected,
         "withheld": withheld or lost,
-        "notes": list(suite.notes),
+        "notes": list(job.notes),
         "generators": {
-            name: about([own[name] for own in rows.values() if name in own]) | _unserved(job, name)
+            name: about([own[name] for own in rows.values() if name in own]) | _of_users(job, name)
             for name in dict.fromkeys(name for own in rows.values() for name in own)
         },
         "rewards": {
@@ -180,7 +185,7 @@ def _rows(
         own = [item for item in items if item.generator == name]
         if own or name in (job.model, job.suite.baseline):
             rows[name] = fresh_row(name, generator, own, results, rewards, classified)
-    wanted = [*job.suite.opponents]
+    wanted = _wanted(job.suite, benchmark)
     if benchmark == "rewards":
         wanted += job.suite.upper_bounds.values()
     for name in dict.fromkeys(wanted):
@@ -192,9 +197,16 @@ def _rows(
     return rows
 
 
-def _opponents(job: Job) -> list[str]:
+def _wanted(suite: Suite, benchmark: Drawn) -> list[str]:
+    """Whom a suite holds generators against in a benchmark."""
+    if benchmark == "personal":
+        return list(suite.people.opponents) if suite.people else []
+    return list(suite.opponents)
+
+
+def _opponents(job: Job, benchmark: Drawn) -> list[str]:
     """Whom win rates are over, in the order of the tables."""
-    named = (job.suite.baseline, *job.suite.opponents, *job.generators)
+    named = (job.suite.baseline, *_wanted(job.suite, benchmark), *job.generators)
     return [name for name in dict.fromkeys(named) if name != job.model]
 
 
@@ -223,7 +235,7 @@ def _rewards(
             rows=rows,
             model=job.model,
             baseline=job.suite.baseline,
-            opponents=_opponents(job),
+            opponents=_opponents(job, "rewards"),
             upper_bounds=job.suite.upper_bounds,
             rewards=rewards,
             categories={item.caption.id: item.caption.category for item in items},
@@ -242,9 +254,10 @@ def _rewards(
 
 
 def _users(run: RunDirectory, job: Job, fail_on_error: float) -> tuple[dict[str, Any], str | None]:
-    """The figures of benchmark `users`, and why those of the model's own encoder are withheld.
+    """The figures of benchmark `users`, and why those that the run is about are withheld.
 
-    An encoder's are where too many groups have no embedding by it.
+    An encoder's are where too many groups have no embedding by it. The run is about the model's
+    own encoder; without a model, about all.
     """
     from ppdbench.benchmarks.users_figures import Ceilings, summarise_users
 
@@ -265,8 +278,12 @@ def _users(run: RunDirectory, job: Job, fail_on_error: float) -> tuple[dict[str,
             )
     for name, reason in withheld.items():
         found[name] = summarise_users(run.path, ceilings=ceilings, withheld=reason)[name]
-    own = job.generators[job.model].info.encoder
-    return ({"users": found} if found else {}), withheld.get(own or "")
+    if job.generators:
+        about_it = [job.generators[job.model].info.encoder or ""]
+    else:
+        about_it = [encoder.info.name for encoder in job.encoders.values()]
+    lost = next((withheld[name] for name in about_it if name in withheld), None)
+    return ({"users": found} if found else {}), lost
 
 
 def _personal(
@@ -289,7 +306,7 @@ def _personal(
             rows=rows,
             model=job.model,
             baseline=job.suite.baseline,
-            opponents=_opponents(job),
+            opponents=_opponents(job, "personal"),
             unserved=job.unserved,
             withheld=withheld,
         )
@@ -301,10 +318,14 @@ def _personal(
     )
 
 
-def _unserved(job: Job, name: str) -> dict[str, Any]:
-    """Users whom a generator cannot serve, by split, where there are any."""
-    strangers = job.unserved.get(name)
-    return {"unserved": dict(strangers)} if strangers else {}
+def _of_users(job: Job, name: str) -> dict[str, Any]:
+    """Whom a generator was trained for, if it says so, and by split how many it cannot serve."""
+    generator, strangers = job.generators.get(name), job.unserved.get(name)
+    trained = generator.info.training_users_digest if generator else None
+    return {
+        **({"training_users_digest": trained} if trained else {}),
+        **({"unserved": dict(strangers)} if strangers else {}),
+    }
 
 
 def _failure(result: Result | None, rewards: Mapping[str, Any], classified: bool) -> str | None:

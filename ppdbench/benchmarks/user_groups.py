@@ -19,6 +19,8 @@ Shown = Literal["own", "captions_only", "labels_swapped"]
 """own: the groups as they are; captions_only: both images of each shot are one grey;
 labels_swapped: preferred and dispreferred of each shot change places, or not, by chance."""
 GREY = (128, 128, 128)
+READS_IDS = "not applicable: it reads who the user is"
+"""Why an encoder of ids has no figures: whom it knows by name, shots do not tell."""
 SEED = 0
 """Of every control that is by chance; recorded with each."""
 

@@ -14,7 +14,7 @@ from functools import cache as once
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.benchmarks.user_groups import SEED, Group, Shown, ShownGroups, groups_of
+from ppdbench.benchmarks.user_groups import READS_IDS, SEED, Group, Shown, ShownGroups, groups_of
 from ppdbench.benchmarks.users_records import (
     FILE,
     Kind,
@@ -38,7 +38,6 @@ then made anew."""
 QUICK: Mapping[Kind, tuple[Variant, ...]] = {"topics": ("own", "captions_only")}
 CONTROLLED: tuple[Variant, ...] = ("own", "captions_only", "labels_swapped", "labels_permuted")
 FULL: Mapping[Kind, tuple[Variant, ...]] = {"topics": CONTROLLED, "common": CONTROLLED}
-READS_IDS = "not applicable: it reads who the user is"
 NO_EMBEDDING = "no embedding"
 Codes = Mapping[Group, UserCode | None]
 

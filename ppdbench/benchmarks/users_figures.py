@@ -11,6 +11,7 @@ In points of top-16 accuracy, on the test groups that all have,
 so the captions are counted first, and what choices and captions both tell is topic. A share is a
 part over their sum, where the sum is surely not 0. Intervals have users as the sample; the
 classifier and its training groups are taken as they are. What is unknown is null with a `reason`.
+Beside them stands the encoder's probe, where there is one (`users_probe`).
 Elsewhere: the measuring (`users`), the records (`users_records`), top-K itself
 (`statistics.top_k`).
 """
@@ -24,6 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from ppdbench.benchmarks.users_probe import read_probes
 from ppdbench.benchmarks.users_records import Found, Kind, Measured, Record, read_users
 from ppdbench.statistics.clusters import cluster_totals
 from ppdbench.statistics.intervals import (
@@ -63,7 +65,7 @@ def summarise_users(
     Raises:
         PpdbenchError: the file is damaged.
     """
-    known = ceilings or {}
+    known, probes = ceilings or {}, read_probes(folder)
     summary = {}
     for encoder, kinds in read_users(folder).items():
         by_kind = {
@@ -71,6 +73,8 @@ def summarise_users(
             for kind in ("topics", "common")
         }
         summary[encoder] = {**by_kind["topics"], "common_captions": by_kind["common"]}
+        if encoder in probes:
+            summary[encoder]["probe"] = probes[encoder]
     return summary
 
 

@@ -18,13 +18,13 @@ from ppdbench.cli.errors import reported
 @reported
 def run(
     model: Annotated[
-        list[str],
+        list[str] | None,
         typer.Option(
             metavar="NAME",
             help="Generator to measure: a registered name or package.module:attr. Given again: "
             "opponents to compute afresh instead of taking their recorded results.",
         ),
-    ],
+    ] = None,
     suite: options.Suite = "shapes",
     captions: Annotated[
         Path | None,
@@ -42,12 +42,21 @@ def run(
             "Default: all that suite and model support.",
         ),
     ] = None,
+    encoder: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME",
+            help="User encoder for benchmark users, which needs no model then. Given again: "
+            "several.",
+        ),
+    ] = None,
     full: Annotated[
         bool,
         typer.Option(
             "--full",
             help="The record's setting: every caption of each user, all groups of users, the "
-            "shots curve, walks between users, every encoder and control.",
+            "shots curve, walks between users, every control, and every encoder where none is "
+            "named.",
         ),
     ] = False,
     runs: options.Runs = Path("runs"),
@@ -87,18 +96,19 @@ def run(
     from ppdbench.cli.console import Console
     from ppdbench.cli.results import show_run, write_report_if_older
 
-    if any(":" in name for name in model):
+    if any(":" in name for name in model or []):
         # package.module:attr may name a file beside the user; last, so that it shadows nothing.
         sys.path.append(str(Path.cwd()))
     with Console(as_json=as_json, quiet=quiet) as console:
         try:
             folder = evaluate(
-                model,
+                model or [],
                 suite=suite,
                 captions=captions,
                 pairs=pairs,
                 vlm=vlm,
                 benchmarks=benchmark or [],
+                encoders=encoder or [],
                 full=full,
                 runs=runs,
                 limit=limit,

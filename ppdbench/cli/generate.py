@@ -57,10 +57,12 @@ def run(
 ) -> None:
     """Draw a caption for several users and by the baseline, from the same noise.
 
-    Writes each picture, a contact sheet and a list of who, by what and from which seed.
+    Writes each picture, a contact sheet and a list of who, by what and from which seed. The same
+    command again goes on where the last one stopped; a folder of other pictures is refused.
     """
     from ppdbench import plugins
-    from ppdbench.benchmarks.side_by_side import LIST, SHEET, side_by_side
+    from ppdbench.benchmarks.pictures_folder import LIST, SHEET
+    from ppdbench.benchmarks.side_by_side import side_by_side
     from ppdbench.cli.console import Console
     from ppdbench.protocols import SuiteFiles
 

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
+from itertools import groupby
 from typing import TYPE_CHECKING, Literal, get_args
 
 from ppdbench.data.pair_table import ImageCheck
@@ -22,6 +23,8 @@ SHOTS, SETS = 4, 2
 """Pairs of a set of shots, and most sets of an evaluated user."""
 LEAST_TRAINED = SHOTS + 1
 """Pairs of a training user: the shots of an embedding, and one that they do not show."""
+IDENTIFIED, TRAIN_GROUPS, TEST_GROUPS = 300, 4, 1
+"""Users whom a classifier tells apart, and the groups of each; PPD's authors have 300 users."""
 
 Role = Literal["train", "shot-0", "shot-1", "choice"]
 ROLES: tuple[Role, ...] = get_args(Role)
@@ -100,6 +103,35 @@ class Assignment:
 
     def __len__(self) -> int:
         return len(self.pair)
+
+    @cached_property
+    def identified(self) -> Mapping[int, tuple[tuple[int, ...], ...]]:
+        """User -> rows of the groups of shots by which users are told apart.
+
+        They are the first training users, in order, who have `TRAIN_GROUPS` and `TEST_GROUPS`.
+        """
+        wanted = TRAIN_GROUPS + TEST_GROUPS
+        train = self.of("train")
+        train = train[(self.group[train] >= 0) & (self.group[train] < wanted)]
+        found: dict[int, tuple[tuple[int, ...], ...]] = {}
+        for user, own in groupby(train.tolist(), key=lambda row: int(self.user[row])):
+            groups: dict[int, list[int]] = {}
+            for row in own:
+                groups.setdefault(int(self.group[row]), []).append(row)
+            if len(groups) == wanted:
+                found[user] = tuple(tuple(groups[number]) for number in sorted(groups))
+            if len(found) == IDENTIFIED:
+                break
+        return found
+
+    @cached_property
+    def shown(self) -> NDArray[np.intp]:
+        """(N,) rows that evaluated and identified users are known by, ascending."""
+        import numpy as np
+
+        groups = [row for own in self.identified.values() for group in own for row in group]
+        held = np.flatnonzero(self.role != ROLES.index("train"))
+        return np.union1d(held, np.array(groups, np.intp)).astype(np.intp)
 
     def of(self, split: SplitName, *roles: Role) -> NDArray[np.intp]:
         """Rows of a split, in order; only those of these roles where any are given."""

@@ -14,7 +14,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.data.pair_columns import image_rows, open_columns
+from ppdbench.data.images import can_decode
+from ppdbench.data.pair_columns import IMAGES, image_rows, open_columns
 from ppdbench.data.pickapic import (
     columns_read,
     count_rows,
@@ -23,9 +24,10 @@ from ppdbench.data.pickapic import (
     unusable,
     write_pairs,
 )
+from ppdbench.data.row_checks import UNDECODABLE
 from ppdbench.data.source import source_files
 from ppdbench.errors import MissingPrerequisite, one_line
-from ppdbench.protocols import PreferencePair
+from ppdbench.protocols import Events, PreferencePair
 
 if TYPE_CHECKING:
     import numpy as np
@@ -43,6 +45,7 @@ def extract_pairs(
     out: Path,
     *,
     rows_per_group: int = 256,
+    decode: bool = False,
 ) -> int:
     """Write some pairs as one file in the Pick-a-Pic v2 schema; returns how many.
 
@@ -53,30 +56,64 @@ def extract_pairs(
         out: the file; it appears whole or not at all.
         rows_per_group: small where pairs are read here and there by id, as one is read with its
             group.
+        decode: see that each image can be decoded.
 
     Raises:
-        MissingPrerequisite: no space is left for them, or a pair cannot be read.
+        MissingPrerequisite: no space is left for them, or a pair cannot be read or decoded.
         PpdbenchError: the file cannot be written.
     """
     import numpy as np
 
     wanted, first = np.unique(rows, return_index=True)
     _check_space(source, len(wanted), out)
-    pairs = _read(source, wanted, ids[first])
+    pairs = (
+        _pair(row, identity, file, decode=decode)
+        for (_, row, file), identity in zip(_read(source, wanted), ids[first].tolist(), strict=True)
+    )
     return write_pairs(out, pairs, rows_per_group=rows_per_group)
 
 
+def undecodable(
+    source: Path, rows: NDArray[np.int64], *, events: Events | None = None
+) -> NDArray[np.int64]:
+    """Those of some rows that have an image which cannot be decoded, ascending.
+
+    Args:
+        source: file or folder, as `find_source` returns it.
+        rows: (N,) numbers of rows.
+        events: who is told of progress.
+
+    Raises:
+        MissingPrerequisite: a row cannot be read.
+    """
+    import numpy as np
+
+    wanted, found = np.unique(rows), list[int]()
+    if events is not None:
+        events.stage("decode held-out images", len(wanted))
+    for number, row, _ in _read(source, wanted, IMAGES):
+        if not _decodes(row):
+            found.append(number)
+        if events is not None:
+            events.advance(1)
+    return np.array(found, np.int64)
+
+
+def _decodes(row: Mapping[str, Any]) -> bool:
+    return all(row[name] and can_decode(row[name]) for name in IMAGES)
+
+
 def _read(
-    source: Path, wanted: NDArray[np.int64], ids: NDArray[np.int64]
-) -> Iterator[PreferencePair]:
-    """The pairs of some rows, ascending, under these ids."""
+    source: Path, wanted: NDArray[np.int64], only: tuple[str, ...] = ()
+) -> Iterator[tuple[int, dict[str, Any], Path]]:
+    """Number, columns (all that make a pair, or `only` some) and file of some rows, ascending."""
     import numpy as np
     import pyarrow as pa
 
     end = 0
     for file in source_files(source):
         opened = open_columns(file)
-        columns = columns_read(opened)
+        columns = only or columns_read(opened)
         for group in range(opened.num_row_groups):
             at, end = end, end + int(opened.metadata.row_group(group).num_rows)
             if not np.searchsorted(wanted, end) > np.searchsorted(wanted, at):
@@ -85,15 +122,15 @@ def _read(
                 for batch in opened.iter_batches(
                     image_rows(opened, group),
                     row_groups=[group],
-                    columns=columns,
+                    columns=list(columns),
                     use_threads=False,
                 ):
                     inside = slice(*np.searchsorted(wanted, [at, at + batch.num_rows]))
                     here = pa.array(wanted[inside] - at)
-                    for row, identity in zip(
-                        batch.take(here).to_pylist(), ids[inside].tolist(), strict=True
+                    for number, row in zip(
+                        wanted[inside].tolist(), batch.take(here).to_pylist(), strict=True
                     ):
-                        yield _pair(row, identity, file)
+                        yield number, row, file
                     at += batch.num_rows
             except unreadable() as error:
                 raise MissingPrerequisite(
@@ -107,11 +144,15 @@ def _read(
         )
 
 
-def _pair(row: Mapping[str, Any], identity: int, file: Path) -> PreferencePair:
-    if reason := unusable(row):
+def _pair(row: Mapping[str, Any], identity: int, file: Path, *, decode: bool) -> PreferencePair:
+    reason = unusable(row)
+    if not reason and decode and not _decodes(row):
+        reason = UNDECODABLE
+    if reason:
         raise MissingPrerequisite(
             f"a pair of {file} cannot be used: {reason}",
-            fix="make the splits anew, without --trust-images",
+            fix="make the splits anew, without --trust-images: ppdbench data splits SOURCE "
+            "--out DIR; --check-images decodes every image",
         )
     return replace(pair_of(row, identity), id=str(identity))
 

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
 JPEG_MAGIC = b"\xff\xd8\xff"
+PNG_END = b"IEND\xaeB`\x82"
+JPEG_END = b"\xff\xd9"
 
 
 def is_png_or_jpeg(data: bytes) -> bool:
@@ -39,6 +41,15 @@ def decode_image(data: bytes, *, name: str = "the image") -> Image:
         raise PpdbenchError(
             f"{name} cannot be decoded: {error}", fix="replace it by a whole PNG or JPEG file"
         ) from error
+
+
+def can_decode(data: bytes) -> bool:
+    """Whether `decode_image` would succeed."""
+    try:
+        decode_image(data)
+    except PpdbenchError:
+        return False
+    return True
 
 
 READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")

@@ -6,8 +6,9 @@
 - No caption and no image is both in training and in an evaluated split, nor in two of test,
   validation and calibration.
 - A user's sets of shots and choices share no pair, caption or image.
-- A user's training groups are disjoint by pair, caption and image and of one size, so that
-  `shot_groups.group_for` never gives a pair a group that shows it.
+- A user's training groups are disjoint by pair, caption and image and of one size, so that a pair
+  is in one of them at most (`shot_groups.group_for`). A pair in none may have its caption, or one
+  of its images, in one; who trains under groups looks for that.
 
 Captions and images are compared by `pair_table`'s hashes.
 """

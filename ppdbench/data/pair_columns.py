@@ -64,7 +64,8 @@ def check_types(file: Path) -> None:
         if name not in schema.names:
             continue
         found = schema.field(name).type
-        if not pa.types.is_null(found) and str(found).partition(",")[0] not in _KINDS[kind]:
+        known = _KINDS["double" if name == "user_id" else kind]  # floats where ids have gaps
+        if not pa.types.is_null(found) and str(found).partition(",")[0] not in known:
             raise PpdbenchError(
                 f"the column {name} of {file} is {found}, and the Pick-a-Pic v2 schema has {kind}",
                 fix="write it again with that type",

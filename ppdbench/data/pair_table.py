@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -37,8 +37,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 ImageCheck = Literal["trust", "header", "decode"]
-"""How images are looked at: not at all, where the source names them by uid; by their first bytes,
-and whether a pair's two are byte for byte one; or by decoding each, which takes hours at scale."""
+"""How images are looked at: not at all, where the source names them by uid; by their first and last
+bytes, and whether a pair's two are byte for byte one, while those that end otherwise than PNG and
+JPEG, and in splits those of held-out pairs, are decoded; or by decoding each: hours at scale."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,6 +77,13 @@ class Met:
     """Reason -> rows."""
     by_uid: bool
     """Whether images are known by uid."""
+
+    def without(self, reason: str, rows: int) -> Met:
+        """The same, where so many rows were left out later for one of `row_checks.REASONS`."""
+        count = self.left_out + Counter({reason: rows})
+        return replace(
+            self, left_out=Counter({name: count[name] for name in REASONS if count[name]})
+        )
 
 
 def read_table(

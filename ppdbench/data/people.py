@@ -17,7 +17,14 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppdbench.data.assignment import ROLES, SEEN, Assignment
+from ppdbench.data.assignment import (
+    IDENTIFIED,
+    ROLES,
+    SEEN,
+    TEST_GROUPS,
+    TRAIN_GROUPS,
+    Assignment,
+)
 from ppdbench.data.pair_store import PairStore
 from ppdbench.data.splits import Splits
 from ppdbench.errors import MissingPrerequisite
@@ -31,8 +38,6 @@ DRAWN_CAPTIONS = 4
 """Captions drawn for a user, at most."""
 CATEGORY = "the user's own"
 """Of every caption here: nobody has sorted them."""
-IDENTIFIED, TRAIN_GROUPS, TEST_GROUPS = 300, 4, 1
-"""Users whom a classifier tells apart, and the groups of each; PPD's authors have 300 users."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +50,10 @@ class SplitPeople:
     """A file with at least the pairs of `shown_rows`, under the splits' ids (`extract`)."""
     trained: Callable[[], Path]
     """The same, with the training pairs."""
+    opponents: tuple[str, ...] = ()
+    """Nobody: without truth nothing is drawn for them."""
+    training_digest: None = None
+    """Whose training pairs teach something, only a reading of all tells."""
 
     @cached_property
     def digest(self) -> str:
@@ -68,24 +77,11 @@ class SplitPeople:
             raise MissingPrerequisite(
                 "real users have no captions in common", fix="ask for a suite of simulated people"
             )
-        rows = self._rows
-        train = rows.of("train")
-        train = train[(rows.group[train] >= 0) & (rows.group[train] < TRAIN_GROUPS + TEST_GROUPS)]
-        found = []
-        for user, own in groupby(train.tolist(), key=lambda row: int(rows.user[row])):
-            groups: dict[int, list[str]] = {}
-            for row in own:
-                groups.setdefault(int(rows.group[row]), []).append(str(rows.pair[row]))
-            sets = tuple(tuple(groups[number]) for number in sorted(groups))
-            if len(sets) == TRAIN_GROUPS + TEST_GROUPS:
-                found.append(
-                    IdentifiedUser(
-                        id=str(user), train=sets[:TRAIN_GROUPS], test=sets[TRAIN_GROUPS:]
-                    )
-                )
-            if len(found) == IDENTIFIED:
-                break
-        return found
+        return [
+            IdentifiedUser(id=str(user), train=sets[:TRAIN_GROUPS], test=sets[TRAIN_GROUPS:])
+            for user, groups in self._rows.identified.items()
+            for sets in [tuple(map(self._ids, groups))]
+        ]
 
     def pairs(self, ids: Sequence[str]) -> list[PreferencePair]:
         """The pairs of these ids, in their order; images encoded.
@@ -114,16 +110,7 @@ class SplitPeople:
     @property
     def shown_rows(self) -> NDArray[np.intp]:
         """(N,) rows of the assignment that evaluated and identified users are known by."""
-        import numpy as np
-
-        groups = [
-            int(identity)
-            for user in self.identified(topics=True)
-            for group in (*user.train, *user.test)
-            for identity in group
-        ]
-        held = self._rows.role != ROLES.index("train")
-        return np.flatnonzero(held | np.isin(self._rows.pair, groups))
+        return self._rows.shown
 
     @cached_property
     def _splits(self) -> Splits:

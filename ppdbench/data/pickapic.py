@@ -116,7 +116,7 @@ def user_ids(path: Path) -> list[int]:
         try:
             for batch in open_parquet(file).iter_batches(columns=["user_id"], use_threads=False):
                 users = pc.unique(batch.column(0)).to_pylist()
-                found |= {int(user) for user in users if user is not None}
+                found |= {int(user) for user in users if not user_fault(user)}
         except (pa.ArrowException, OSError, ValueError) as error:
             raise PpdbenchError(
                 f"the users of {file} cannot be read: {one_line(error, 200)}",
@@ -284,18 +284,30 @@ def pair_of(row: Mapping[str, Any], number: int) -> PreferencePair:
     )
 
 
+def user_fault(user: float | None) -> str | None:
+    """Why a `user_id` names no user, or None; integers with gaps may be floats."""
+    if user is None or user != user:  # NaN
+        return "no user"
+    if isinstance(user, float) and not user.is_integer():
+        return "user id is no whole number"
+    if not -(2**63) < user < 2**63:
+        return "user id is 2^63 or more"
+    return None
+
+
 def unusable(row: Mapping[str, Any]) -> str | None:
     """Why a row cannot be used, or None."""
     if not (row["caption"] or "").strip():
         return "no caption"
-    user = row["user_id"]
-    if user is None or user != user:  # NaN, where integers with gaps were written as floats
-        return "no user"
+    if reason := user_fault(row["user_id"]):
+        return reason
     labels = (row["label_0"], row["label_1"])
     if row.get("has_label") is False or None in labels:
         return "no label"
-    if labels not in ((1, 0), (0, 1), (0.5, 0.5)):
+    if not set(labels) <= {0, 0.5, 1}:
         return "label is not 0, 0.5 or 1"
+    if sum(labels) != 1:
+        return "labels do not sum to 1"
     images = (row["jpg_0"], row["jpg_1"])
     if not all(images):
         return "no image bytes"

@@ -39,7 +39,9 @@ from pathlib import Path
 from ppdbench.data.assign import assign
 from ppdbench.data.assignment import SHOTS, SPLITS, Assignment, SplitSettings, Step
 from ppdbench.data.crowd import ALGORITHM
+from ppdbench.data.extract import undecodable
 from ppdbench.data.pair_table import read_captions, read_table
+from ppdbench.data.row_checks import UNDECODABLE
 from ppdbench.data.source import PinnedFile, find_source, pin
 from ppdbench.protocols import Events
 
@@ -106,7 +108,9 @@ def make_splits(
     """Split a source; the result has been held against `leakage`.
 
     Time is linear in the rows, and all bytes are read twice, for their hash and for the images'
-    first bytes; images never gather in memory.
+    first and last bytes; images do not gather in memory, beyond the pages of Parquet that they
+    lie in. The images of the pairs that evaluated and identified users are known by are decoded,
+    and others take the place of those that cannot be.
 
     Args:
         source: a Parquet file, a folder of them, or a data set's name in the hub's cache.
@@ -119,10 +123,20 @@ def make_splits(
             pairs to learn from.
         PpdbenchError: a file is unusable.
     """
+    import numpy as np
+
     path, asked = find_source(source), settings or SplitSettings()
     files = pinned or pin(path, events=events)
     table, met = read_table(path, images=asked.images, events=events)
-    assignment, funnel = assign(
-        table, met, asked, lambda rows: read_captions(path, rows), events=events
-    )
-    return Splits(settings=asked, source=files, assignment=assignment, funnel=funnel)
+    decoded = np.empty(0, np.int64)
+    while True:
+        assignment, funnel = assign(
+            table, met, asked, lambda rows: read_captions(path, rows), events=events
+        )
+        shown = np.setdiff1d(assignment.row[assignment.shown], decoded)
+        bad = undecodable(path, shown, events=events) if asked.images == "header" else shown[:0]
+        if not len(bad):
+            return Splits(settings=asked, source=files, assignment=assignment, funnel=funnel)
+        decoded = np.union1d(decoded, shown)
+        table = table.take(~np.isin(table.row, bad))
+        met = met.without(UNDECODABLE, len(bad))

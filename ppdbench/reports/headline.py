@@ -115,6 +115,15 @@ def people_headline(summary: Mapping[str, Any]) -> Headline | None:
     return Headline(text=f"{model} {', and '.join(said)}", withheld=False)
 
 
+def users_headline(summary: Mapping[str, Any]) -> Headline | None:
+    """The title of a run in which users were told apart and nothing was drawn; else None."""
+    if list(summary["benchmarks"]) != ["users"] or summary["n_expected"]:
+        return None
+    reason = str(summary.get("withheld") or "")
+    text = f"Who can be told apart by {' and '.join(summary['benchmarks']['users'])}?"
+    return Headline(text=text, withheld=bool(reason), reason=reason)
+
+
 def _together(titles: Sequence[str], of: int) -> str:
     if len(titles) == of and of > 1:
         words = {2: "both", 3: "all three", 4: "all four"}

@@ -26,6 +26,7 @@ from ppdbench.reports.headline import (
     people_headline,
     reward_names,
     reward_title,
+    users_headline,
 )
 from ppdbench.reports.identified import identified
 from ppdbench.reports.mean_table import means
@@ -125,10 +126,10 @@ def render(
 
 
 def _headline(summary: Mapping[str, Any]) -> Headline:
-    """The sentence over the page: about rewards, or about people where only they were drawn for."""
-    if not summary["benchmarks"].get("rewards") and (found := people_headline(summary)):
-        return found
-    return headline(summary)
+    """The sentence over the page: about rewards, or about people where there is nothing else."""
+    if summary["benchmarks"].get("rewards"):
+        return headline(summary)
+    return people_headline(summary) or users_headline(summary) or headline(summary)
 
 
 def read_summary(path: Path) -> dict[str, Any]:

@@ -28,10 +28,11 @@ PARTS = {
 }
 KINDS = {"topics": "everybody's own captions", "common": "captions common to all"}
 CEILINGS = {
-    "top16": "labels alone",
-    "both_top16": "captions and labels",
-    "captions_top16": "captions alone",
+    "": "by labels alone",
+    "both_": "by captions and labels",
+    "captions_": "by captions alone",
 }
+"""What nobody exceeds in the long run; how a suite's ceilings of a kind begin, `top16` after it."""
 
 
 def identified(summary: Summary) -> list[dict[str, Any]]:
@@ -46,7 +47,6 @@ def identified(summary: Summary) -> list[dict[str, Any]]:
 
 
 def _block(encoder: str, kind: str, figures: Cell) -> dict[str, Any]:
-    ceilings = figures.get("ceilings") or {}
     return {
         "encoder": encoder,
         "kind": KINDS[kind],
@@ -63,11 +63,7 @@ def _block(encoder: str, kind: str, figures: Cell) -> dict[str, Any]:
         "chance": [f"{number(min(100, 100 * k / figures['n_users']), 1)}%" for k in TOPS]
         if figures.get("n_users")
         else [],
-        "ceilings": [
-            (label, f"{number(100 * ceilings[name], 1)}%")
-            for name, label in CEILINGS.items()
-            if is_number(ceilings.get(name))
-        ],
+        "ceilings": _ceilings(figures),
         "of_ceiling": rate(figures["of_ceiling"], "top16") if figures.get("of_ceiling") else None,
         "gain": points(figures.get("gain_over_captions"), "top16"),
         "gain_p": p_value((figures.get("gain_over_captions") or {}).get("p_value")),
@@ -88,12 +84,27 @@ def _row(name: str, figures: Cell) -> dict[str, Any]:
     """Accuracies of one variant; the interval belongs to top-16."""
     return {
         "name": name,
-        "cells": [
-            f"{number(100 * figures[f'top{k}'], 1)}%" if is_number(figures.get(f"top{k}")) else ""
-            for k in TOPS[:-1]
-        ],
+        "cells": _cells(figures)[:-1],
         "headline": rate(figures, f"top{TOPS[-1]}"),
     }
+
+
+def _ceilings(figures: Cell) -> list[tuple[str, list[str]]]:
+    """What bounds the accuracies, a row each: by counting, and by the suite's best guesser."""
+    shots = (figures.get("classifier") or {}).get("shots")
+    known = figures.get("ceilings") or {}
+    counted = f"by {shots} labels without errors" if shots else "by labels without errors"
+    rows = [
+        (counted, _cells(figures.get("labels_cap") or {})),
+        *((label, _cells(known, prefix)) for prefix, label in CEILINGS.items()),
+    ]
+    return [(label, cells) for label, cells in rows if any(cells)]
+
+
+def _cells(figures: Mapping[str, Any], prefix: str = "") -> list[str]:
+    """Top-K rates, empty where one is not known."""
+    values = (figures.get(f"{prefix}top{k}") for k in TOPS)
+    return [f"{number(100 * value, 1)}%" if is_number(value) else "" for value in values]
 
 
 def _curve(figures: Cell) -> Plot | None:

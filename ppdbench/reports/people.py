@@ -229,7 +229,7 @@ def _matrix(summary: Summary) -> dict[str, Any] | None:
 
 
 def _curve(summary: Summary) -> dict[str, Any] | None:
-    """The shots curve, the suite's own guess from as many shots beside it where there is one."""
+    """The shots curve. The suite's ceilings are of guessing choices, and bound no win rate."""
     found = _found(summary, "personal_shots")
     labels = [str(point["shots"]) for point in next(iter(found.values()), [])]
     series = [

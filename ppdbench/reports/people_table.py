@@ -86,8 +86,8 @@ def _users_table(summary: Mapping[str, Any]) -> Table:
         for row in block["rows"]:
             table.add_row(Text(f"  {row['name']}"), *row["cells"], _plain(row["headline"]))
         _dim(table, "  chance", *block["chance"])
-        for label, value in block["ceilings"]:
-            _dim(table, f"  ceiling: {label}", "", "", value)
+        for label, cells in block["ceilings"]:
+            _dim(table, f"  ceiling: {label}", *cells)
     return table
 
 
@@ -102,9 +102,21 @@ def _win(cell: Cell | None) -> Text:
 
     shown = rate(cell, "win_rate")
     if not shown.value:
-        return Text("not measured" if cell is None else "undefined", style="dim")
+        return Text(_absent(cell), style="dim")
     interval = f" [{shown.interval}]" if shown.interval else ""
     return Text.assemble((shown.value, STYLES[outcome(cell)]), interval)
+
+
+def _absent(cell: Cell | None) -> str:
+    """What stands in place of a win rate that there is not."""
+    if cell is None:
+        return "not measured"
+    return "not recorded" if _unrecorded(cell) else "undefined"
+
+
+def _unrecorded(cell: Cell) -> bool:
+    """Whether the opponent was neither drawn nor recorded."""
+    return not cell.get("source") and not cell.get("n")
 
 
 def _plain(shown: Shown) -> Text:
@@ -143,10 +155,15 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
         pair = f"{summary['model']} minus {summary['baseline']}"
         lines.append(f"caption fidelity, {pair}: {whole['shown']}")
     lines += found.get("unserved") or []
-    reasons = {
-        str(cell["reason"]): None
-        for own in cells.values()
+    blank = [
+        (opponent, cell)
+        for opponent, own in cells.items()
         for cell in own.values()
         if cell.get("reason") and not is_number(cell.get("win_rate"))
-    }
-    return lines + [f"undefined: {reason}" for reason in reasons]
+    ]
+    reasons = dict.fromkeys(str(cell["reason"]) for _, cell in blank if not _unrecorded(cell))
+    lines += [f"undefined: {reason}" for reason in reasons]
+    unrecorded = dict.fromkeys(opponent for opponent, cell in blank if _unrecorded(cell))
+    if unrecorded:
+        lines.append(f"not recorded: {', '.join(unrecorded)}; --model NAME draws one afresh")
+    return lines

@@ -32,7 +32,8 @@ class RunLock:
                 raise PpdbenchError(
                     f"another process works on this run: {folder}",
                     fix="wait until it is done and run the same command again, "
-                    "or choose another folder with --runs DIR (a training: --output DIR)",
+                    "or choose another folder with --runs DIR "
+                    "(a training: --output, pictures: --out)",
                 ) from error
             raise from_os_error(error, path) from error
 

@@ -121,7 +121,12 @@ class PickapicPairs:
 
         def make() -> None:
             extract_pairs(
-                self.source, used.row[rows], used.pair[rows], path, rows_per_group=rows_per_group
+                self.source,
+                used.row[rows],
+                used.pair[rows],
+                path,
+                rows_per_group=rows_per_group,
+                decode=name == "people" and splits.settings.images == "trust",
             )
 
         # What a killed process left of a copy is as large as a copy.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import hashlib
 import sqlite3
 import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from functools import cache as once
 from importlib import metadata
 from pathlib import Path
@@ -73,11 +73,13 @@ def embed(
     events: Events | None = None,
     batch_size: int = BATCH_SIZE,
     cache: Path | bool | None = True,
+    reasons: MutableMapping[int, str] | None = None,
 ) -> list[UserCode | None]:
     """One code a user, in order; None for one that the encoder cannot serve, or failed on.
 
     What an encoder raises for one user costs the others nothing: it is told as a note, and tried
-    again at the next call. Under `accelerate launch` each process encodes its share, and all
+    again at the next call. More shots than it takes (`EncoderInfo.max_shots`) are not shown to it,
+    which is told as well. Under `accelerate launch` each process encodes its share, and all
     return the whole list.
 
     Args:
@@ -88,6 +90,7 @@ def embed(
             model that writes another way where two words were as good.
         cache: True for the user's cache, a file for another, False or None for none. Encoders of
             ids use none.
+        reasons: is given why, by place in `users`, for each one without a code.
 
     Raises:
         ValueError: `batch_size` is not positive.
@@ -107,9 +110,11 @@ def embed(
         share.encode(batch_size)
     share.encode(batch_size, rest=True)
     codes: list[UserCode | None] = [None] * len(users)
-    for found in process.gather(share.codes):
+    for found, why in process.gather((share.codes, share.reasons)):
         for row, code in found.items():
             codes[row] = code
+        if reasons is not None:
+            reasons.update(why)
     return codes
 
 
@@ -120,11 +125,14 @@ class _Share:
         self, encoder: UserEncoder, store: CodeStore | None, events: Events | None
     ) -> None:
         self.codes: dict[int, UserCode | None] = {}
+        self.reasons: dict[int, str] = {}
+        """Why a row has no code."""
         self._encoder = encoder
         self._store = store
         self._events = events
         self._known: dict[bytes, UserCode | None] = {}
         self._waiting: dict[bytes, tuple[UserContext, list[int]]] = {}
+        self._why: dict[bytes, str] = {}
         self._served = self._failed = 0
 
     def add(self, rows: Sequence[int], users: Sequence[UserContext]) -> None:
@@ -136,7 +144,12 @@ class _Share:
             self._known |= kept
             self._served += len(kept)  # else a call that goes on would find the encoder broken
         for row, key, user in zip(rows, keys, users, strict=True):
-            if key in self._known:
+            if reason := _too_many(info, user):
+                if self._events and reason not in self._why.values():  # once, not for each user
+                    self._events.note(f"no embedding by {info.name!r} of {reason}")
+                self._known[key], self._why[key] = None, reason  # even if something was kept
+                self._done(key, [row])
+            elif key in self._known:
                 self._done(key, [row])
             else:
                 self._waiting.setdefault(key, (user, []))[1].append(row)
@@ -146,8 +159,12 @@ class _Share:
         while self._waiting and (rest or len(self._waiting) >= batch_size):
             keys = list(self._waiting)[:batch_size]
             batch = [self._waiting.pop(key) for key in keys]
-            codes = dict(zip(keys, self._encoded([user for user, _ in batch]), strict=True))
+            asked = dict(zip(keys, (user for user, _ in batch), strict=True))
+            codes = self._encoded(asked)
             self._known |= codes
+            for key, code in codes.items():
+                if code is None:
+                    self._why.setdefault(key, _silence(self._encoder.info, asked[key]))
             if self._store:  # at once: a kill costs the batch that is being made
                 self._store.keep(codes)
             for key, (_, rows) in zip(keys, batch, strict=True):
@@ -155,24 +172,34 @@ class _Share:
 
     def _done(self, key: bytes, rows: Sequence[int]) -> None:
         self.codes |= dict.fromkeys(rows, self._known[key])
+        if key in self._why:
+            self.reasons |= dict.fromkeys(rows, self._why[key])
         if self._events:
             self._events.advance(len(rows))
 
-    def _encoded(self, users: Sequence[UserContext]) -> list[UserCode | None]:
+    def _encoded(self, users: Mapping[bytes, UserContext]) -> dict[bytes, UserCode | None]:
         """Codes of a batch; where it fails its users are encoded one by one."""
+        asked, dim = list(users.values()), self._encoder.info.dim
         try:
-            codes = _checked(self._encoder.encode(users), len(users), self._encoder.info.dim)
+            codes = _checked(self._encoder.encode(asked), len(asked), dim)
         except PpdbenchError:
             raise
         except Exception as error:  # whatever a plug-in raises is its own failure
             if len(users) > 1:
-                return [code for user in users for code in self._encoded([user])]
-            self._fail(users[0], error)
-            return [None]
+                alone = [self._encoded({key: user}) for key, user in users.items()]
+                return {key: code for each in alone for key, code in each.items()}
+            ((key, user),) = users.items()
+            self._why[key] = self._failure(user, error)
+            return {key: None}
         self._served += len(codes)
-        return codes
+        return dict(zip(users, codes, strict=True))
 
-    def _fail(self, user: UserContext, error: Exception) -> None:
+    def _failure(self, user: UserContext, error: Exception) -> str:
+        """Count and tell what an encoder raised for a user; the reason in words.
+
+        Raises:
+            PpdbenchError: nobody was ever served.
+        """
         name, reason = self._encoder.info.name, f"{type(error).__name__}: {one_line(error)}"
         self._failed += 1
         if self._failed >= MOST_FAILURES and not self._served:
@@ -182,6 +209,21 @@ class _Share:
             ) from error
         if self._events:
             self._events.note(f"user {user.id} has no embedding by {name!r}: {reason}")
+        return reason
+
+
+def _too_many(info: EncoderInfo, user: UserContext) -> str | None:
+    """That a user has more shots than the encoder takes, or None."""
+    if info.max_shots is None or info.uses == "id" or len(user.shots) <= info.max_shots:
+        return None
+    return f"{len(user.shots)} shots: it takes {info.max_shots} at most"
+
+
+def _silence(info: EncoderInfo, user: UserContext) -> str:
+    """Why an encoder that did not fail has no code of a user, as far as can be told."""
+    if info.uses == "id":
+        return "it knows training users only"
+    return "it says nothing of them" if user.shots else "it reads shots, and there are none"
 
 
 def code_key(info: EncoderInfo, user: UserContext) -> bytes:

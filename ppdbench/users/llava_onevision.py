@@ -41,6 +41,7 @@ class LlavaOnevisionEncoder:
         layer: int = -1,
         max_new_tokens: int | None = None,
         precision: Precision | None = None,
+        max_shots: int | None = None,
     ) -> None:
         """See what is asked for; only files are read.
 
@@ -51,6 +52,8 @@ class LlavaOnevisionEncoder:
                 layer, n the output of layer n, -1 the final-normed output of the last.
             max_new_tokens: the longest answer; by default the model's own limit.
             precision: "bf16" on a GPU and "fp32" elsewhere, where nothing is said.
+            max_shots: the most shots of a user that the model understands, where that is known; no
+                part of the revision.
 
         Raises:
             UsageError: there is no such layer, or no answer is allowed.
@@ -82,6 +85,7 @@ class LlavaOnevisionEncoder:
                 "max_new_tokens": self._longest,
                 "precision": self._precision,
             },
+            max_shots=max_shots,
         )
 
     @cached_property
@@ -122,10 +126,25 @@ def last_line(text: str) -> str | None:
     return next((line for line in reversed(lines) if line), None)
 
 
-def encoder(context: LoadContext) -> UserEncoder:
-    """Entry point `ppdbench.encoders: llava-onevision`, with the suite's model and usual settings.
+def encoder(
+    context: LoadContext, *, layer: int = -1, max_new_tokens: int | None = None
+) -> UserEncoder:
+    """Entry point `ppdbench.encoders: llava-onevision`, with the suite's model.
+
+    Args:
+        context: a suite that knows how many shots its model understands says so by an attribute
+            `vlm_max_shots`, which a suite need not have.
+        layer: as `LlavaOnevisionEncoder` has it.
+        max_new_tokens: the same.
 
     Raises:
+        UsageError: there is no such layer, or no answer is allowed.
         MissingPrerequisite: the suite's model is not here, or is not whole.
     """
-    return LlavaOnevisionEncoder(find_vlm(context.suite.vlm), context.device)
+    return LlavaOnevisionEncoder(
+        find_vlm(context.suite.vlm),
+        context.device,
+        layer=layer,
+        max_new_tokens=max_new_tokens,
+        max_shots=getattr(context.suite, "vlm_max_shots", None),
+    )

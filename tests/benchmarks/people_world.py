@@ -83,8 +83,12 @@ class ToyPeople:
         return hashlib.sha256(rename("people").encode()).hexdigest()
 
     truth: Any = ToyTruth()
+    opponents: tuple[str, ...] = ("plain", "brighter")
+    training_digest: str | None = "5" * 64
 
     def users(self, split: str) -> list[EvaluatedUser]:
+        if split == "validation-seen":  # two of the seen, shown and drawn for by other pairs
+            return [_user(number, split) for number in (FIRST, FIRST + 1)]
         first = FIRST + (SIZES["seen"] if split == "unseen" else 0)
         return [_user(number, split) for number in range(first, first + SIZES.get(split, 0))]
 
@@ -118,10 +122,11 @@ def _number(user: str) -> int:
 
 def _user(number: int, split: str) -> EvaluatedUser:
     ids = [str(number * EACH + row) for row in range(EACH)]
+    sets = (tuple(ids[:4]), tuple(ids[4:]))
     return EvaluatedUser(
         id=rename(str(number)),
-        seen=split == "seen",
-        shots=(tuple(ids[:4]), tuple(ids[4:])),
+        seen=split != "unseen",
+        shots=sets if split in SIZES else sets[::-1],
         choices=(),
         captions=tuple(
             Caption(id=f"{split}-{number}-{row}", text=f"wish {number} {row}", category="any")

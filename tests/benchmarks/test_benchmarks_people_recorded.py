@@ -39,7 +39,7 @@ def test_a_recorded_opponent_equals_the_fresh_one(tmp_path: Path) -> None:
 def test_a_recorded_user_model_is_an_opponent_by_its_own_pictures(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(people_world.Town, "opponents", ("plain", "oracle"))
+    monkeypatch.setattr(people_world.ToyPeople, "opponents", ("plain", "oracle"))
     fresh = run(tmp_path, "oracle", limit=None, benchmarks=["personal", "rewards"])
     entry = leaderboard.record_entry(fresh, "oracle", tmp_path / "leaderboards" / "town")
     lines = [json.loads(line) for line in (entry / "scores.jsonl").read_text().splitlines()]
@@ -51,6 +51,28 @@ def test_a_recorded_user_model_is_an_opponent_by_its_own_pictures(
     both = summary_of(run(tmp_path, "embedder", "oracle", limit=None))
     other = both["benchmarks"]["personal"]["oracle"]["all"]
     assert {**other, "source": "recorded"} == cell
+
+
+def test_each_benchmark_has_opponents_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    both: dict[str, Any] = {"benchmarks": ["rewards", "personal"], "limit": None}
+    entries = tmp_path / "leaderboards" / "town"
+    for name in ("brighter", "ider", "oracle"):
+        leaderboard.record_entry(run(tmp_path, name, **both), name, entries)
+    people = ("plain", "ider", "embedder", "absent")
+    monkeypatch.setattr(people_world.ToyPeople, "opponents", people)
+    found = summary_of(run(tmp_path, **both))["benchmarks"]
+    assert list(found["rewards"]) == ["plain", "brighter"]
+    assert list(found["personal"]) == ["plain", "ider", "absent"]
+    ider = found["personal"]["ider"]
+    assert ider["seen"]["source"] == "recorded" and ider["seen"]["win_rate"] is not None
+    assert "has no recorded pictures for unseen users" in ider["unseen"]["reason"]
+    absent = found["personal"]["absent"]["all"]
+    assert absent["win_rate"] is None and "--model absent" in absent["reason"]
+    # The people's opponents are named in the summary's inputs.
+    monkeypatch.setattr(people_world.ToyPeople, "opponents", people[:2])
+    assert list(summary_of(run(tmp_path, **both))["benchmarks"]["personal"]) == ["plain", "ider"]
 
 
 @pytest.mark.parametrize("what", ["people", "truth"])

@@ -296,3 +296,31 @@ def test_a_limit_that_limits_nothing_is_the_whole_run(tmp_path: Path) -> None:
     assert run(tmp_path, limit=34) == whole
     spec = json.loads((run(tmp_path, limit=33) / "spec.json").read_bytes())
     assert spec["limit"] == 33
+
+
+@pytest.mark.parametrize("digest", [None, "5" * 64, "6" * 64])
+def test_whom_a_generator_was_trained_for_is_recorded_and_others_are_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str | None
+) -> None:
+    def trained(_: Any) -> people_world.Painter:
+        made = people_world.Painter("embedder", people_world._by_embedding("pairs"), "pairs")
+        made.info = replace(
+            made.info, conditions_on=frozenset({"embeddings"}), training_users_digest=digest
+        )
+        return made
+
+    monkeypatch.setattr(people_world, "embedder", trained)
+    events = fake_world.Quiet()
+    found = summary_of(run(tmp_path, limit=2, events=events))
+    assert found["generators"]["embedder"].get("training_users_digest") == digest
+    assert "training_users_digest" not in found["generators"]["plain"]
+    assert found["notes"] == events.notes
+    if digest == "6" * 64:
+        (note,) = found["notes"]
+        assert "embedder was trained for others than the training people of town" in note
+    else:
+        assert found["notes"] == []
+    # Where a suite does not know its training people, or nobody is measured for, nothing is said.
+    assert summary_of(run(tmp_path, limit=2, benchmarks=["rewards"]))["notes"] == []
+    monkeypatch.setattr(people_world.ToyPeople, "training_digest", None)
+    assert summary_of(run(tmp_path, limit=2))["notes"] == []

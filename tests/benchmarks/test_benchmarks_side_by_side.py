@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +12,18 @@ import fake_world
 import numpy as np
 import people_world
 import pytest
+import town_runs
 from PIL import Image
 from typer.testing import CliRunner
 
 from ppdbench import plugins
 from ppdbench.benchmarks.side_by_side import side_by_side
 from ppdbench.cli import app
-from ppdbench.errors import PpdbenchError, UsageError
+from ppdbench.errors import FingerprintMismatch, PpdbenchError, UsageError
+from ppdbench.protocols import EvaluatedUser
+from ppdbench.runs.lock import RunLock
+from ppdbench.runs.records import read_records
+from ppdbench.runs.seeds import noise_seed
 
 
 @pytest.fixture(autouse=True)
@@ -111,6 +117,167 @@ def test_a_given_seed_counts_up_and_the_suites_own_is_that_of_the_caption(tmp_pa
     assert one != other
 
 
+def test_a_users_own_caption_is_drawn_as_eval_draws_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # User 1001 has other shots and captions on validation; the test split's are eval's.
+    town_runs.use_town(monkeypatch, tmp_path)
+    run = town_runs.run(tmp_path, "embedder")
+    drawn = {
+        (record["generator"], record["user"], record["caption_id"]): record
+        for record in read_records(run / "generations.jsonl")
+        if record["sample"] == 0 and record["arm"] == "own"
+    }
+    folder = draw(users=["1002", "1001"], caption="wish 1001 0")
+    own = drawn["embedder", "user:1001", "seen-1001-0"]
+    pictures = {picture["user"]: picture for picture in listed(folder)["pictures"]}
+    assert {picture["seed"] for picture in pictures.values()} == {own["seed"]}
+    assert pictures["1001"]["sha256"] == own["image"]
+    assert listed(folder)["users"][1] == {"name": "1001", "split": "seen", "context": "1001"}
+
+
+def test_captions_of_one_text_share_the_noise_of_the_first_user(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def shared(number: int, split: str) -> EvaluatedUser:
+        user = people_user(number, split)
+        return replace(user, captions=(replace(user.captions[0], text="a wish"),))
+
+    people_user = people_world._user
+    monkeypatch.setattr(people_world, "_user", shared)
+    seeds = [
+        {picture["seed"] for picture in listed(draw(users=users))["pictures"]}
+        for users in (["1001", "1002"], ["1002", "1001"])
+    ]
+    assert seeds == [{noise_seed("1", f"seen-{number}-0", 0)} for number in (1001, 1002)]
+
+
+def test_a_folder_of_other_pictures_is_refused_and_left_alone(tmp_path: Path) -> None:
+    folder = draw(users=["1001"], out=tmp_path / "o")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    for other in (
+        {"users": ["1001"], "seed": 1},
+        {"users": ["1002"]},
+        {"users": ["1001"], "samples": 2},
+        {"users": ["1001"], "caption": "another wish"},
+    ):
+        with pytest.raises(FingerprintMismatch, match="pictures of other settings"):
+            draw(**other, out=folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_a_folder_where_another_process_draws_is_left_alone(tmp_path: Path) -> None:
+    folder = tmp_path / "o"
+    folder.mkdir()
+    lock = RunLock(folder)
+    with pytest.raises(PpdbenchError, match="another process") as caught:
+        draw(users=["1001"], out=folder)
+    assert "--out" in caught.value.fix and not (folder / "pictures.json").exists()
+    lock.release()
+    draw(users=["1001"], out=folder)
+
+
+@pytest.mark.parametrize("name", ["base-0.png", "notes.txt"])
+def test_a_folder_of_somebodys_files_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(UsageError, match="holds other files"):
+        draw(users=["1001"], out=tmp_path)
+    assert (tmp_path / name).read_bytes() == b"mine"
+    with pytest.raises(UsageError, match="no folder"):
+        draw(users=["1001"], out=tmp_path / name)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"pictures": [1], "sheet": null}'])
+def test_a_damaged_list_is_an_error_of_one_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "pictures.json").write_text(text)
+    with pytest.raises(PpdbenchError) as caught:
+        draw(users=["1001"], out=tmp_path)
+    assert "pictures.json" in caught.value.cause and "--out" in caught.value.fix
+    assert (tmp_path / "pictures.json").read_text() == text
+
+
+def test_what_a_stopped_call_left_is_kept_and_only_the_rest_is_drawn(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    whole = draw(users=["1001", "1002"], samples=2, out=tmp_path / "whole")
+
+    def stop(requests: Any) -> None:
+        if requests[0].user and requests[0].user.id == "1002":
+            raise KeyboardInterrupt
+
+    with monkeypatch.context() as stopping, pytest.raises(KeyboardInterrupt):
+        stopping.setattr(fake_world, "generate_error", stop)
+        draw(users=["1001", "1002"], samples=2, out=tmp_path / "o")
+    assert len(listed(tmp_path / "o")["pictures"]) == 4 and listed(tmp_path / "o")["sheet"] is None
+    fake_world.calls.clear()
+    folder = draw(users=["1001", "1002"], samples=2, out=tmp_path / "o")
+    assert [call for call in fake_world.calls if "draws" in call] == ["embedder draws 2"]
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == {
+        path.name: path.read_bytes() for path in whole.iterdir()
+    }
+
+
+def test_a_finished_folder_is_said_to_be_and_a_damaged_picture_is_drawn_again(
+    tmp_path: Path,
+) -> None:
+    folder = draw(users=["1001"], out=tmp_path / "o")
+    before = {path.name: path.read_bytes() for path in folder.iterdir()}
+    fake_world.calls.clear()
+    events = fake_world.Quiet()
+    side_by_side(
+        "embedder",
+        "a wish",
+        people_world.Town(),
+        users=["1001"],
+        out=folder,
+        device="cpu",
+        events=events,
+    )
+    assert not [call for call in fake_world.calls if "draws" in call or "encodes" in call]
+    assert any("is complete" in note for note in events.notes)
+    (folder / "user-1001-0.png").write_bytes(b"")
+    (folder / "sheet.png").unlink()
+    draw(users=["1001"], out=folder)
+    assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+
+
+def test_more_shots_than_the_encoder_takes_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    info = people_world.PairEncoder.info
+    monkeypatch.setattr(people_world.PairEncoder, "info", replace(info, max_shots=2))
+    somebody = shots_folder(tmp_path / "somebody", 0)
+    draw(folders=[somebody])  # two
+    monkeypatch.setattr(people_world.PairEncoder, "info", replace(info, max_shots=1))
+    fake_world.calls.clear()
+    with pytest.raises(UsageError) as caught:
+        draw(folders=[somebody])
+    assert caught.value.cause == "somebody is shown by 2 shots, and pairs takes 1 at most"
+    assert "keep the 1 " in caught.value.fix
+    assert not [call for call in fake_world.calls if "encodes" in call]
+
+
+def test_what_an_encoder_failed_of_is_the_cause(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    def fail(*_: Any) -> None:
+        raise ValueError("1323 tokens, more than 1024")
+
+    def nothing(_: Any, users: Any) -> list[None]:
+        return [None for _ in users]
+
+    somebody = shots_folder(tmp_path / "somebody", 0)
+    for encode, cause in (
+        (fail, "ValueError: 1323 tokens, more than 1024"),
+        (nothing, "cannot serve somebody by pairs: it says nothing of them"),
+    ):
+        monkeypatch.setattr(people_world.PairEncoder, "encode", encode)
+        with pytest.raises(UsageError) as caught:
+            draw(folders=[somebody])
+        assert cause in caught.value.cause and "training pairs" not in caught.value.fix
+    assert not (tmp_path / "pictures").exists()
+
+
 def test_folders_of_one_name_are_files_of_several(tmp_path: Path) -> None:
     places = ["a/friend", "b/friend", "c/friend-1"]
     for place in places:
@@ -182,5 +349,7 @@ def test_the_command_prints_the_list_alone_on_standard_output(tmp_path: Path) ->
     assert json.loads(done.stdout) == listed(tmp_path / "o")
     done = CliRunner().invoke(app, line)
     assert f"sheet: {tmp_path / 'o' / 'sheet.png'}" in done.stdout
+    done = CliRunner().invoke(app, [*line, "--seed", "6"])
+    assert done.exit_code == 4 and "pictures of other settings: seeds differ" in done.stderr
     done = CliRunner().invoke(app, [*line, "--user", "nobody"])
     assert done.exit_code == 2 and "no user of the suite has the id 'nobody'" in done.stderr

@@ -14,8 +14,8 @@ from fake_world import Quiet
 from numpy.typing import NDArray
 from toy_crowd import Reader, ToyPeople
 
-from ppdbench.benchmarks.user_groups import GREY, ShownGroups, groups_of
-from ppdbench.benchmarks.users import READS_IDS, measure_users
+from ppdbench.benchmarks.user_groups import GREY, READS_IDS, ShownGroups, groups_of
+from ppdbench.benchmarks.users import measure_users
 from ppdbench.benchmarks.users_figures import NOT_MEASURED, PARTS, Ceilings, summarise_users
 from ppdbench.benchmarks.users_records import FILE
 from ppdbench.errors import PpdbenchError

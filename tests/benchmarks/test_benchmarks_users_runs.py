@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +15,9 @@ from town_runs import run, use_town
 from toy_runs import summary_of
 
 from ppdbench.benchmarks.evaluate import TooManyFailures
-from ppdbench.errors import MissingPrerequisite
+from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError
+from ppdbench.leaderboard import recorded as leaderboard
+from ppdbench.reports.html import write_report
 
 world = pytest.fixture(autouse=True)(use_town)
 
@@ -77,3 +81,162 @@ def test_where_pairs_for_telling_apart_are_missing_only_a_named_run_fails(
     found = summary_of(run(tmp_path, benchmarks=[], limit=2, events=events))["benchmarks"]
     assert "personal" in found and "users" not in found
     assert events.notes == ["left out: users, for no pairs, topics: True"]
+
+
+class Unread:
+    """A part of a suite that is not at hand."""
+
+    def __get__(self, *_: Any) -> Any:
+        raise MissingPrerequisite("captions are not here", fix="name them")
+
+
+@pytest.fixture
+def no_captions(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(people_world.Town, "digest", Unread())
+    monkeypatch.setattr(people_world.Town, "captions", Unread())
+    monkeypatch.setattr(people_world.Town, "baseline", "nowhere")
+
+
+ALONE: dict[str, Any] = {"models": [], "benchmarks": ["users"], "limit": None}
+
+
+@pytest.mark.usefixtures("no_captions")
+def test_encoders_alone_need_neither_a_model_nor_captions(tmp_path: Path) -> None:
+    folder = run(tmp_path, **ALONE, encoders=["pairs", "ids"])
+    assert folder.name.startswith("pairs_ids-")
+    found = summary_of(folder)
+    assert (found["model"], found["generators"]) == ("pairs+ids", {})
+    assert (found["complete"], found["withheld"], found["n_expected"]) == (True, None, 0)
+    assert found["suite_digest"] == people_world.ToyPeople().digest
+    assert list(found["benchmarks"]) == ["users"]
+    assert found["benchmarks"]["users"]["pairs"]["top5"] > 5 / 12
+    assert "reads who the user is" in found["benchmarks"]["users"]["ids"]["reason"]
+    assert "pairs+ids" in write_report(folder).read_text()
+    with pytest.raises(UsageError, match="pairs"):
+        leaderboard.record_entry(folder, "pairs", tmp_path / "leaderboards" / "town")
+    fake_world.calls.clear()
+    assert run(tmp_path, **{**ALONE, "benchmarks": []}, encoders=["pairs", "ids"]) == folder
+    assert fake_world.calls == []
+    # Every control, and of the encoders those named.
+    full = run(tmp_path, **ALONE, encoders=["pairs"], full=True)
+    own = summary_of(full)["benchmarks"]["users"]
+    assert list(own) == ["pairs"] and own["pairs"]["controls"]["labels_swapped"]["top5"] is not None
+
+
+@pytest.mark.usefixtures("no_captions")
+def test_encoders_alone_equal_those_of_a_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    alone = summary_of(run(tmp_path, **ALONE, encoders=["pairs"]))["benchmarks"]
+    monkeypatch.undo()
+    use_town(monkeypatch, tmp_path)
+    beside = run(tmp_path, "brighter", benchmarks=["users"], encoders=["pairs"], limit=None)
+    assert summary_of(beside)["benchmarks"] == alone
+
+
+@pytest.mark.usefixtures("no_captions")
+def test_what_cannot_be_made_is_refused_before_notes_that_read_all_pairs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def notes(_self: Any) -> Any:
+        raise AssertionError("splits are made")
+
+    monkeypatch.setattr(people_world.Town, "notes", property(notes))
+    monkeypatch.setattr(people_world.ToyPeople, "digest", property(notes))
+    with pytest.raises(UsageError, match="no encoder is called 'pears'"):
+        run(tmp_path, **ALONE, encoders=["pears"])
+    with pytest.raises(UsageError, match="no generator is called 'nowhere'"):
+        run(tmp_path, benchmarks=["users"])
+    monkeypatch.setattr(people_world.Town, "baseline", "plain")
+    with pytest.raises(MissingPrerequisite, match="captions are not here"):
+        run(tmp_path, benchmarks=["users"])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"models": []}, "benchmark personal draws with one"),
+        ({"models": [], "benchmarks": []}, "no model is named"),
+        ({"models": [], "benchmarks": ["users"]}, "no model is named"),
+        ({"encoders": ["pairs"]}, "--encoder is for benchmark users, not for personal"),
+    ],
+)
+def test_names_that_make_no_run_are_refused(
+    tmp_path: Path, options: dict[str, Any], message: str
+) -> None:
+    with pytest.raises(UsageError, match=message):
+        run(tmp_path, **options)
+
+
+def test_two_encoders_of_one_name_are_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(people_world.OWN["encoders"], "other", "pair_encoder")
+    with pytest.raises(UsageError, match="two of the encoders are called pairs"):
+        run(tmp_path, **ALONE, encoders=["pairs", "other"])
+
+
+def test_a_group_lost_by_any_encoder_withholds_a_run_of_encoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        people_world.PairEncoder, "encode", lambda _self, users: [None] * len(users)
+    )
+    with pytest.raises(TooManyFailures, match="have no embedding by pairs"):
+        run(tmp_path, **ALONE, encoders=["ids", "pairs"])
+
+
+def test_a_suite_without_people_refuses_encoders(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_world.Town, "people", None)
+    for models in ([], ["plain"]):
+        with pytest.raises(UsageError, match="town has no users"):
+            run(tmp_path, models=models, benchmarks=[], encoders=["pairs"])
+
+
+@pytest.fixture
+def choosing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Users choose in held-out pairs, too."""
+    users = people_world.ToyPeople.users
+    monkeypatch.setattr(
+        people_world.ToyPeople,
+        "users",
+        lambda self, split: [replace(u, choices=u.shots[1]) for u in users(self, split)],
+    )
+
+
+@pytest.mark.usefixtures("choosing")
+def test_a_full_run_probes_each_encoder_once(tmp_path: Path) -> None:
+    options: dict[str, Any] = {**ALONE, "encoders": ["pairs", "ids"], "full": True}
+    folder = run(tmp_path, **options)
+    found = summary_of(folder)["benchmarks"]["users"]
+    assert "pairs" in write_report(folder).read_text()
+    probe = found["pairs"]["probe"]
+    assert (probe["n"], probe["n_users"], probe["n_missing"]) == (4 * 18, 18, 0)
+    assert probe["accuracy"] > 0.9 > probe["shuffled"]
+    assert (probe["ceiling"], probe["ceiling_true"]) == (0.8, 0.9)
+    assert "reads who the user is" in found["ids"]["probe"]["reason"]
+    fake_world.calls.clear()
+    assert run(tmp_path, **options) == folder
+    assert fake_world.calls == []
+    # Stopped between two encoders, the other one is made, and the same figures come out.
+    probes = json.loads((folder / "probes.json").read_bytes())
+    del probes["probes"]["pairs"]
+    (folder / "probes.json").write_text(json.dumps(probes))
+    assert summary_of(run(tmp_path, **options))["benchmarks"]["users"] == found
+    quick = summary_of(run(tmp_path, **{**options, "full": False}))["benchmarks"]["users"]
+    assert "probe" not in quick["pairs"]
+    (folder / "probes.json").write_text("{")
+    with pytest.raises(PpdbenchError, match=r"probes.json is damaged"):
+        run(tmp_path, **options)
+
+
+@pytest.mark.usefixtures("choosing")
+def test_where_nobody_knows_what_users_like_there_is_no_probe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(people_world.ToyPeople, "truth", None)
+    folder = run(tmp_path, **ALONE, encoders=["pairs"], full=True)
+    assert "probe" not in summary_of(folder)["benchmarks"]["users"]["pairs"]
+    assert not (folder / "probes.json").exists()

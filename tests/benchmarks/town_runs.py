@@ -31,7 +31,7 @@ def run(tmp_path: Path, *models: str, **options: Any) -> Path:
     options.setdefault("benchmarks", ["personal"])
     options.setdefault("limit", FEW)
     return evaluate(
-        models or ["embedder"],
+        options.pop("models", models or ["embedder"]),
         suite="town",
         runs=tmp_path / "runs",
         device="cpu",

@@ -59,6 +59,8 @@ class ToyPeople:
 
     digest = "toy crowd"
     truth = ToyTruth()
+    opponents = ()
+    training_digest = None
 
     def __init__(self, size: int, *, common: bool = True, tests: int = TEST) -> None:
         self.size, self.common, self.tests = size, common, tests

@@ -132,6 +132,7 @@ def test_train_reference_passes_on_what_was_typed(
         ("--users a users.encoder=b", ["users.encoder=a", "users.encoder=b"], "mine-b"),
         ("--users a users.encoder=null", ["users.encoder=a", "users.encoder=null"], "mine"),
         ("reward=x reward=clip", ["reward=x", "reward=clip"], "mine-clip"),
+        ("--users a:b=-2,c=/d", ["users.encoder=a:b=-2,c=/d"], "mine-a-b=-2,c=-d"),
     ],
 )
 def test_users_are_a_setting_and_name_the_folder(
@@ -201,7 +202,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None:
     line = f"eval --model ppd --model sft --limit 5 --samples 2 --device cpu --runs {tmp_path}"
     line += " --captions some.tsv --pairs some.parquet --vlm some/vlm"
-    line += " --benchmark users --benchmark personal --full"
+    line += " --benchmark users --benchmark personal --encoder clip-pairs --full"
     done = CliRunner().invoke(app, [*line.split(), "--batch-size", "8", "--fail-on-error", "0.1"])
     assert done.exit_code == 0, done.output
     models, told = rooms[0]
@@ -212,6 +213,7 @@ def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None
         "pairs": Path("some.parquet"),
         "vlm": "some/vlm",
         "benchmarks": ["users", "personal"],
+        "encoders": ["clip-pairs"],
         "full": True,
         "runs": tmp_path,
         "limit": 5,

@@ -159,7 +159,9 @@ def test_half_written_splits_are_made_again_and_damaged_ones_named(place: Path) 
 
 
 def test_damaged_pictures_are_met_where_they_are_looked_for(place: Path) -> None:
-    rows: list[dict[str, Any]] = [row(n, 1, f"c{n}") for n in range(7)]  # none of them decodes
+    rows: list[dict[str, Any]] = [row(n, 1, f"c{n}") for n in range(7)]
+    for each in rows:  # none of them decodes
+        each["jpg_1"] = each["jpg_1"][:50] + b"what" + each["jpg_1"][54:]
     rows[0]["jpg_0"] = b"nothing"
     source = write(place / "p.parquet", rows)
     left_out = {

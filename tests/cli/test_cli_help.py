@@ -65,6 +65,7 @@ def test_version() -> None:
         (["evall"], "eval"),
         (["eval", "--modle", "ppd"], "--model"),
         (["eval"], "--model"),
+        (["eval", "--benchmark", "users"], "--encoder"),
         (["eval", "--model", "ppd", "--limit", "0"], "--limit"),
         (["eval", "--model", "ppd", "--fail-on-error", "1.5"], "--fail-on-error"),
         (["list", "model"], "models"),

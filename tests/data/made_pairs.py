@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import random
+import struct
+import zlib
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,8 +20,14 @@ Row = dict[str, Any]
 
 
 def picture(name: str) -> bytes:
-    """Bytes that start as a PNG does, different for each name."""
-    return PNG_MAGIC + name.encode()
+    """A PNG of eight pixels, different for each name."""
+    pixels = b"\0" + hashlib.shake_128(name.encode()).digest(24)
+    header = struct.pack(">IIBBBBB", 8, 1, 8, 2, 0, 0, 0)
+    parts = {b"IHDR": header, b"IDAT": zlib.compress(pixels, 0), b"IEND": b""}
+    return PNG_MAGIC + b"".join(
+        struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+        for name, data in parts.items()
+    )
 
 
 def row(number: int, user: int | None, caption: str | None, **over: Any) -> Row:

@@ -14,6 +14,7 @@ import pytest
 from PIL import Image
 
 from ppdbench.data.pair_table import ImageCheck, read_table
+from ppdbench.data.pickapic import ReadReport, read_pairs, user_ids
 
 MADE = runpy.run_path(str(Path(__file__).with_name("made_pairs.py")))
 row, write = MADE["row"], MADE["write"]
@@ -50,15 +51,51 @@ def test_images_are_decoded_only_when_asked(tmp_path: Path) -> None:
     rows = [row(n, 1, f"c{n}", jpg_0=whole, jpg_1=whole + bytes([n])) for n in range(6)]
     rows[5]["jpg_0"] = whole[:-30]
     rows[4]["jpg_0"] = b"what is this"
+    rows[3]["jpg_1"] = whole[:-20] + b"what" + whole[-16:]  # begins and ends as it should
     path = write(tmp_path / "p.parquet", rows)
     checks: tuple[ImageCheck, ...] = ("trust", "header", "decode")
     left_out = {check: read_table(path, images=check)[1].left_out for check in checks}
     bad = {"image is neither PNG nor JPEG": 1}
     assert left_out == {
         "trust": {},
-        "header": bad,
-        "decode": {**bad, "image cannot be decoded": 1},
+        "header": {**bad, "image cannot be decoded": 1},
+        "decode": {**bad, "image cannot be decoded": 2},
     }
+
+
+@pytest.mark.parametrize(
+    ("kind", "users", "reason"),
+    [
+        ("uint64", [7, 2**63, 2**63 - 1, 2**64 - 1, None], "user id is 2^63 or more"),
+        ("float64", [7.0, 1.5, 2.0**52, float("inf"), float("nan")], "user id is no whole number"),
+        ("float64", [7.0, 2.0**63, 2.0**52, 1e300, None], "user id is 2^63 or more"),
+    ],
+)
+def test_users_that_are_no_integers_of_64_bits_are_counted_as_such(
+    kind: str, users: list[Any], reason: str, tmp_path: Path
+) -> None:
+    path = write(tmp_path / "p.parquet", [row(n, 1, f"c{n}") for n in range(5)])
+    columns = pq.read_table(path)
+    place = columns.schema.get_field_index("user_id")
+    pq.write_table(columns.set_column(place, "user_id", pa.array(users, kind)), path)
+    table, met = read_table(path)
+    report = ReadReport()
+    kept = [pair.user_id for pair in read_pairs(path, report=report)]
+    assert table.user.tolist() == kept == [7, users[2]]
+    assert met.left_out == report.skipped == {reason: 2, "no user": 1}
+    assert met.users == 2 and user_ids(path) == sorted(kept)
+
+
+@pytest.mark.parametrize("labels", [(1, 1), (0, 0), (0.5, 1), (0, 0.5)])
+def test_labels_that_do_not_sum_to_one_are_told_from_others(
+    labels: tuple[float, float], tmp_path: Path
+) -> None:
+    rows = [row(0, 1, "a"), row(1, 1, "b", label_0=0.7, label_1=0.3),
+            row(2, 1, "c", label_0=labels[0], label_1=labels[1])]  # fmt: skip
+    path, report = write(tmp_path / "p.parquet", rows), ReadReport()
+    assert [pair.caption for pair in read_pairs(path, report=report)] == ["a"]
+    reasons = {"label is not 0, 0.5 or 1": 1, "labels do not sum to 1": 1}
+    assert read_table(path)[1].left_out == report.skipped == reasons
 
 
 def test_ids_are_of_what_pairs_are_not_of_what_they_are_called(tmp_path: Path) -> None:

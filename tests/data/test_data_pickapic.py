@@ -107,7 +107,7 @@ def test_unusable_rows_are_counted_by_reason(tmp_path: Path) -> None:
         caption=["c", "", "c", "c", "c", "c", "c", " \n"],
         user_id=[0, 0, None, 0, 0, 0, 0, 0],
         has_label=[True, True, True, False, True, True, True, True],
-        label_1=[0, 0, 0, 0, 1, 0, 0, 0],
+        label_1=[0, 0, 0, 0, 1, 0, 0, 0],  # and label_0 is 1
         jpg_0=[*[p.image_0 for p in good[:5]], b"GIF89a", None, good[7].image_0],
     )
     report = ReadReport()
@@ -116,7 +116,7 @@ def test_unusable_rows_are_counted_by_reason(tmp_path: Path) -> None:
         "no caption": 2,
         "no user": 1,
         "no label": 1,
-        "label is not 0, 0.5 or 1": 1,
+        "labels do not sum to 1": 1,
         "image is neither PNG nor JPEG": 1,
         "no image bytes": 1,
     }

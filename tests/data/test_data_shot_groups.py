@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from itertools import chain
 
 from ppdbench.data.shot_groups import disjoint_groups, group_for
@@ -44,6 +45,17 @@ def test_ties_equal_images_repeated_captions_and_repeated_images_are_in_no_group
         pair(6),
     ]
     assert disjoint_groups(pairs, 2) == {"1": (("0", "6"),)}
+
+
+def test_the_order_of_the_pairs_does_not_matter() -> None:
+    pairs = [pair(number, user=number % 3) for number in range(60)]
+    pairs += [pair(number, user=number % 3, caption=f"Caption  {number - 30}")
+              for number in range(60, 90)]  # fmt: skip
+    groups = disjoint_groups(pairs, 4)
+    for seed in range(3):
+        assert disjoint_groups(random.Random(seed).sample(pairs, len(pairs)), 4) == groups
+    # In the order of ids as numbers, and captions count once whatever their case and white space.
+    assert groups["0"][0] == ("0", "3", "6", "9") and groups["0"][-1] == ("48", "51", "54", "57")
 
 
 def test_a_user_with_too_few_pairs_has_no_group() -> None:

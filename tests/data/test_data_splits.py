@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import runpy
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from ppdbench.data.assignment import ROLES, SEEN, SPLITS
+from ppdbench.data.assignment import ROLES, SEEN, SHOTS, SPLITS
+from ppdbench.data.extract import extract_pairs, undecodable
 from ppdbench.data.pickapic import ReadReport, read_pairs
-from ppdbench.data.shot_groups import group_for
+from ppdbench.data.shot_groups import disjoint_groups, group_for
 from ppdbench.data.splits import Splits, SplitSettings, make_splits
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 
@@ -140,6 +143,44 @@ def test_the_order_of_rows_and_files_does_not_matter(
     assert other.digest != made.digest  # the files are others
 
 
+@pytest.mark.parametrize("order", [list, shuffled])
+def test_the_groups_are_those_of_a_copy_of_the_training_pairs(
+    order: Callable[[list[Any]], list[Any]], rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    """So that what is trained on is what the splits say, and what `leakage` looked at."""
+    source = write(tmp_path / "p.parquet", order(rows))
+    used = make_splits(source, FEW).assignment
+    train = used.of("train")
+    extract_pairs(source, used.row[train], used.pair[train], tmp_path / "train.parquet")
+    groups: dict[str, dict[int, list[str]]] = {}
+    for n in train[used.group[train] >= 0].tolist():
+        own = groups.setdefault(str(used.user[n]), {})
+        own.setdefault(int(used.group[n]), []).append(str(used.pair[n]))
+    found = disjoint_groups(read_pairs(tmp_path / "train.parquet"), SHOTS)
+    assert {user: own for user, own in found.items() if own} == {
+        user: tuple(tuple(own[number]) for number in sorted(own)) for user, own in groups.items()
+    }
+    assert len(groups) > 40
+
+
+def test_held_out_pairs_that_cannot_be_decoded_are_replaced_and_counted(
+    made: Splits, rows: list[dict[str, Any]], tmp_path: Path
+) -> None:
+    bad = {int(made.assignment.row[n]) for n in made.assignment.of("unseen")[:5]}
+    spoilt = {n: rows[n]["jpg_1"][:50] + b"what" + rows[n]["jpg_1"][54:] for n in bad}
+    source = [{**each, "jpg_1": spoilt.get(n, each["jpg_1"])} for n, each in enumerate(rows)]
+    path = write(tmp_path / "p.parquet", source)
+    found = make_splits(path, FEW)
+    assert not bad & set(found.assignment.row.tolist())
+    assert counted(found)["image cannot be decoded"] == len(bad)
+    assert found.sizes["unseen"]["users"] == FEW.unseen
+    used = found.assignment
+    assert not len(undecodable(path, used.row[used.shown]))
+    assert undecodable(path, np.arange(len(rows))).tolist() == sorted(bad)
+    mixed = make_splits(write(tmp_path / "m" / "p.parquet", shuffled(source)), FEW)
+    assert mixed.assignment.sha256 == used.sha256
+
+
 def test_settings_and_rows_change_the_digest(
     made: Splits, rows: list[dict[str, Any]], tmp_path: Path
 ) -> None:
@@ -153,7 +194,8 @@ BAD = {
     "no caption": {"caption": "  "},
     "no user": {"user_id": None},
     "no label": {"has_label": False},
-    "label is not 0, 0.5 or 1": {"label_1": 0.5},
+    "label is not 0, 0.5 or 1": {"label_1": 0.7},
+    "labels do not sum to 1": {"label_1": 0.5},
     "tie": {"label_0": 0.5, "label_1": 0.5},
     "images are marked as not different": {"are_different": False},
     "no image bytes": {"jpg_1": None},
@@ -177,7 +219,7 @@ def test_every_bad_row_is_counted_by_its_reason(nan: bool, tmp_path: Path) -> No
     assert counted(splits) == {
         **dict.fromkeys(BAD, 1),
         "no label": 2,
-        "label is not 0, 0.5 or 1": 2,
+        "label is not 0, 0.5 or 1" if nan else "labels do not sum to 1": 2,
         "the two images are one": 2,
         "duplicate pair": 2,
     }

@@ -69,6 +69,9 @@ def test_the_page_says_all_figures_of_people(run: Path) -> None:
         "13.4% 9.4–17.4",  # worse off
         "−0.12",  # a quantile
         "89.3% 84.3–93.3",  # top-16
+        "ceiling: by 4 labels without errors 5.3% 26.7% 85.3%",
+        "ceiling: by labels alone 5.2% 20.4% 42.0%",
+        "ceiling: by captions and labels – – 95.1%",
         "74.8%",  # a ceiling
         "not bounded by them",
         "ppd-onehot cannot serve unseen users: 192 are left out",
@@ -111,6 +114,25 @@ def test_a_run_of_people_alone_has_its_own_headline(figures: Figures, make_run: 
     headings = {attrs.get("id") for attrs in page.all("h2")}
     assert {"users", "people"} <= headings
     assert {"means", "wins"}.isdisjoint(headings)
+
+
+@pytest.mark.parametrize("withheld", [None, "9 of 90 groups have no embedding"])
+def test_a_run_of_encoders_alone_asks_who_is_told_apart(
+    figures: Figures, make_run: MakeRun, withheld: str | None
+) -> None:
+    users = people_figures.benchmarks()["users"]
+    figures |= {"benchmarks": {"users": users}, "rewards": {}, "generators": {}}
+    figures |= {"n_ok": 0, "n_expected": 0, "complete": True, "withheld": withheld}
+    run = make_run(figures)
+    (run / "generations.jsonl").unlink()
+    page = page_of(run)
+    assert page.text("h1").startswith("Who can be told apart by llava-")
+    assert page.text("h1").endswith(" and onehot?")
+    text = page.text()
+    assert "nothing was measured against" not in text and "Coverage" not in text
+    assert ("The headline is withheld: 9 of 90" in text) == bool(withheld)
+    headings = {attrs.get("id") for attrs in page.all("h2")}
+    assert "users" in headings and {"gallery", "means", "people"}.isdisjoint(headings)
 
 
 def test_a_run_without_people_has_no_such_sections(figures: Figures, make_run: MakeRun) -> None:
@@ -190,9 +212,23 @@ def test_the_terminal_has_a_table_of_people_in_eighty_columns(figures: Figures) 
     assert "another's " + " ".join(["58.1% [53.1–63.1]"] * 3) in lines
     assert "own liked best " + " ".join(["41.2% [36.0–47.0]"] * 3) in lines
     assert "chance 0.3% 1.7% 5.3%" in lines
+    found = " ".join(lines)
+    assert "by labels alone 5.2% 20.4% 42.0%" in found and "5.3% 26.7% 85.3%" in found
     assert any(line.startswith("captions only 20.0% 50.0% 80.6%") for line in lines)
     assert "ppd-onehot cannot serve unseen users" in " ".join(lines)
     assert people_figures.HOSTILE in printed(figures, width=200)  # printed, not read
+
+
+def test_opponents_without_recorded_pictures_are_named_on_one_line(figures: Figures) -> None:
+    base = figures["benchmarks"]["personal"]["stable-cascade"]
+    for name in ("first", "second"):
+        blank = {key: None for cell in base.values() for key in cell}
+        cell = {**blank, "n": 0, "n_users": 0, "reason": f"{name} has no recorded pictures"}
+        figures["benchmarks"]["personal"][name] = dict.fromkeys(base, cell)
+    text = " ".join(printed(figures, width=120).split())
+    assert "first not recorded not recorded not recorded" in text
+    assert "not recorded: first, second; --model NAME draws one afresh" in text
+    assert "undefined" not in text and "None" not in text
 
 
 def test_curves_stay_in_their_box_and_leave_out_what_is_unknown() -> None:

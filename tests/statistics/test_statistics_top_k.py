@@ -76,6 +76,9 @@ def test_chance_and_the_papers_figures() -> None:
 def test_four_choices_carry_four_bits() -> None:
     assert labels_cap(16, 300, 4) == pytest.approx(0.853, abs=5e-4)
     assert labels_cap(1, 300, 4) == pytest.approx(0.0533, abs=5e-5)
+    assert labels_cap(5, 300, 4) == pytest.approx(80 / 300)
+    assert labels_cap(1, 300, 8) == pytest.approx(256 / 300)
+    assert labels_cap(19, 300, 4) == 1
     assert labels_cap(16, 300, 8) == 1
 
 

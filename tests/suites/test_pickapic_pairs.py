@@ -123,6 +123,21 @@ def test_splits_that_a_user_made_are_used_and_held_against_their_source(
         of(tmp_path / "mine").people.users("seen")  # type: ignore[union-attr]
 
 
+def test_a_held_out_image_that_cannot_be_decoded_says_how_to_go_on(
+    source: Path, cache: Path, tmp_path: Path
+) -> None:
+    command = ["data", "splits", str(source), "--out", str(tmp_path / "mine"), "--trust-images"]
+    rows = [{**row, "jpg_0": row["jpg_0"][:50]} for row in crowd(30)]
+    write(source / "p.parquet", rows)
+    assert CliRunner().invoke(app, command).exit_code == 0
+    people = of(tmp_path / "mine").people
+    assert people is not None
+    with pytest.raises(MissingPrerequisite, match="used: image cannot be decoded") as caught:
+        people.pairs(people.users("unseen")[0].choices)
+    assert "--check-images" in caught.value.fix
+    assert not list(cache.glob("*/people.parquet"))
+
+
 def test_splits_whose_pairs_were_moved_say_how_to_go_on(source: Path, tmp_path: Path) -> None:
     command = ["data", "splits", str(source), "--out", str(tmp_path / "mine")]
     assert CliRunner().invoke(app, command).exit_code == 0

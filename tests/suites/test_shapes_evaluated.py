@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from ppdbench import plugins
 from ppdbench.data.images import decode_image
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import People, PreferencePair, UserSplit
@@ -15,6 +16,7 @@ from ppdbench.suites.shapes import evaluated, pairs
 from ppdbench.suites.shapes.evaluated import SPLITS, ShapesPeople
 from ppdbench.suites.shapes.people import ATTRIBUTE_SCALE, people, person_of, preference
 from ppdbench.suites.shapes.scenes import parse
+from trainers.people import users_digest
 
 UNSEEN_FIRST = ("211904868", "a medium green circle on a navy background")
 TEST_SPLITS: tuple[UserSplit, ...] = ("seen", "unseen", "calibration")
@@ -30,6 +32,20 @@ def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ShapesPeople:
 
 def test_the_people_fulfil_the_protocol(world: ShapesPeople) -> None:
     assert isinstance(world, People)
+
+
+def test_models_of_people_are_held_against_other_ways_to_know_people() -> None:
+    found = ShapesPeople(training_pairs=Path, cache=Path).opponents
+    assert found == (
+        "stable-cascade", "diffusion-dpo", "sft-llava-onevision", "ppd-clip-pairs", "ppd-onehot",
+    )  # fmt: skip
+    assert {*found} <= {*plugins.names("generators")}
+
+
+def test_training_people_have_the_digest_that_adapters_carry() -> None:
+    digest = ShapesPeople(training_pairs=Path, cache=Path).training_digest
+    assert digest == users_digest([str(person.id) for person in people("train")])
+    assert digest.startswith("454182d842b0")
 
 
 def test_the_splits_have_their_sizes_and_share_nobody_but_the_seen() -> None:

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from small_people import Simulated, SmallWorld, small_world, some, strangers
 
+from ppdbench.statistics.top_k import labels_cap
 from ppdbench.suites.shapes.beliefs import top_share
 from ppdbench.suites.shapes.identification import (
-    identification_cap,
     identification_ceilings,
     known_scores,
     label_scores,
@@ -31,20 +31,12 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SmallWorld]:
         yield small
 
 
-def test_the_cap_of_four_binary_choices() -> None:
-    assert identification_cap(16, 300) == pytest.approx(0.853, abs=5e-4)
-    assert identification_cap(1, 300) == pytest.approx(0.053, abs=5e-4)
-    assert identification_cap(5, 300) == pytest.approx(80 / 300)
-    assert identification_cap(1, 300, shots=8) == pytest.approx(256 / 300)
-    assert identification_cap(19, 300) == 1
-
-
 def test_people_without_noise_spread_evenly_reach_the_cap() -> None:
     answers = np.array([[user >> bit & 1 for bit in range(4)] for user in range(64)])
     agree = (answers[:, None] == answers[None]).all(-1)
     scores = np.where(agree, 0.0, -50.0)
     for top in (1, 2, 4, 9):
-        assert top_share(scores, np.arange(64), top) == pytest.approx(identification_cap(top, 64))
+        assert top_share(scores, np.arange(64), top) == pytest.approx(labels_cap(top, 64, 4))
 
 
 def test_knowing_tastes_beats_knowing_labels_beats_chance(simulated: Simulated) -> None:
@@ -55,7 +47,7 @@ def test_knowing_tastes_beats_knowing_labels_beats_chance(simulated: Simulated) 
     assert known.shape == learnt.shape == (200, 200)
     for top in (5, 16):
         shares = [top_share(scores, own, top) for scores in (known, learnt)]
-        assert identification_cap(top, 200) > shares[0] > shares[1] > 1.5 * top / 200
+        assert labels_cap(top, 200, 4) > shares[0] > shares[1] > 1.5 * top / 200
 
 
 def test_users_of_whom_nothing_is_known_are_told_apart_by_chance() -> None:
@@ -89,12 +81,12 @@ def test_everybody_has_a_habit() -> None:
 @pytest.mark.parametrize("topics", [True, False])
 def test_identification_of_the_identified(topics: bool) -> None:
     found = identification_ceilings.__wrapped__(topics=topics)
-    kinds = {"", "known_", "cap_"} | ({"captions_", "both_"} if topics else set())
+    kinds = {"", "known_"} | ({"captions_", "both_"} if topics else set())
     names = {f"{kind}top{count}" for kind in kinds for count in (1, 5, 16)}
     expected = {f"top{count}_expected" for count in (1, 5, 16)}
     assert set(found) == names | expected | {"n_users", "n_groups"}
     assert found["n_users"] == found["n_groups"] == 12
-    assert found["top16"] == found["cap_top16"] == 1
+    assert found["top16"] == 1
     assert found["top16_expected"] == pytest.approx(1)
     assert found["top5"] > 5 / 12
     if topics:

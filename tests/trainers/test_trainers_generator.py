@@ -11,6 +11,7 @@ import pytest
 import torch
 from tiny_cascade import CAPTIONS, TinySuite
 
+from ppdbench.cli.train_reference import _default_output
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import GenerationRequest, Generator, LoadContext, UserContext
 from trainers import assets, generator
@@ -291,12 +292,18 @@ def test_row_that_does_not_ship_is_trained_by_the_command_it_names(
     rows = {
         generator.ppd_onehot: ("ppd-onehot", "--method ppd --users onehot"),
         generator.ppd_clip_pairs: ("ppd-clip-pairs", "--method ppd --users clip-pairs"),
-        generator.sft_users: ("sft-users", "--method sft --users llava-onevision"),
+        generator.sft_llava_onevision: (
+            "sft-llava-onevision",
+            "--method sft --users llava-onevision",
+        ),
     }
     for load, (name, command) in rows.items():
         with pytest.raises(MissingPrerequisite) as caught:
             load(context)
         whole = f"train-reference --suite tiny {command} --output trained/tiny/{name}"
         assert whole in caught.value.fix
+        _, method, _, encoder = command.split()
+        made = _default_output("tiny", method, [f"users.encoder={encoder}"])
+        assert made == Path("trained") / "tiny" / name  # the command without --output does as well
         write_adapter(Path("trained") / "tiny" / name, tiny_base, hears="embedding")
         assert load(context).info.name == name

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,9 +14,11 @@ from PIL import Image
 from tiny_cascade import CAPTIONS, Log, TinySuite, use_channel_rewards
 
 from ppdbench.data.images import decode_image
-from ppdbench.data.pickapic import read_pairs
+from ppdbench.data.pickapic import read_pairs, write_pairs
 from trainers import latents
+from trainers.embeddings import ShotGroup, _Contexts
 from trainers.latents import LatentCache, as_tensor, encode_pairs
+from trainers.people import choices_of
 from trainers.relabel import reward_margins, trainable
 from trainers.stable_cascade.stage_c import Base
 
@@ -98,6 +103,55 @@ def test_rewards_are_scored_once_and_without_gold(
     monkeypatch.setattr("trainers.relabel._score", lambda *_: pytest.fail("scored again"))
     again = reward_margins(specs, pairs, cache, device="cpu", events=Log())
     assert all(np.array_equal(margins[name], again[name]) for name in margins)
+
+
+def test_pairs_that_cannot_be_read_are_left_out_and_counted(
+    tmp_path: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_channel_rewards(monkeypatch.setattr)
+    suite = TinySuite(tmp_path)
+    pairs = list(read_pairs(suite.pairs("train")))
+    sound: dict[str, Any] = {}
+    for bad in ((), (3, 4, 20)):
+        folder = tmp_path / f"{len(bad)}"
+        spoilt = [
+            replace(pair, image_1=pair.image_1[:60]) if number in bad else pair
+            for number, pair in enumerate(pairs)
+        ]
+        write_pairs(folder / "train.parquet", spoilt)
+        log, path = Log(), folder / "train.parquet"
+        cache = encode_pairs(
+            path, tiny_base, cache=folder / "c", size=(32, 32), limit=None, events=log
+        )
+        assert len(cache) == 24 - len(bad) and cache.unreadable == set(bad)
+        kept = [number for number in range(24) if number not in bad]
+        margins = reward_margins(trainable(suite), path, cache, device="cpu", events=Log())
+        found = {
+            "label_margin": cache.label_margin,
+            "latents": cache.image_1.rows(
+                np.arange(24) if cache.stored is None else cache.stored
+            ).numpy(),
+            "hps": margins["hps"],
+        }
+        if not bad:
+            sound = found
+        for name, values in found.items():
+            np.testing.assert_array_equal(values, sound[name][kept], err_msg=name)
+        rows = np.arange(len(cache))
+        preferred, _ = cache.latents(rows, np.ones_like(rows))
+        np.testing.assert_array_equal(preferred.numpy(), found["latents"])
+        assert [cache.captions[row] for row in cache.caption] == [pairs[n].caption for n in kept]
+        shots = [ShotGroup("0", (row,)) for row in rows.tolist() if cache.label_margin[row]]
+        contexts = _Contexts(shots, path, None, cache.unreadable)
+        assert [context.shots[0].caption for context in contexts[:]] == [
+            pairs[n].caption for n in kept if not pairs[n].tie
+        ]
+        assert len(choices_of(path, cache, 4).users) == len(cache)
+        index = json.loads((cache.folder / "index.json").read_text())
+        assert index.get("left_out", {}) == ({"unreadable image": 3} if bad else {})
+        assert [note for note in log.notes if "unreadable" in note] == (
+            ["3 pairs of train.parquet left out: unreadable image"] if bad else []
+        )
 
 
 def test_other_sizes_are_cropped_to_cover() -> None:

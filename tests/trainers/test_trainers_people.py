@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -243,6 +244,12 @@ def test_groups_are_embedded_once_and_in_their_own_order(
     again, _ = embed_groups(groups, path, cache, encoder, events=Silence())
     np.testing.assert_array_equal(again, first)
     assert encoder.asked == len(groups)
+    # An encoder with options is called by what no file may be called.
+    encoder.info = replace(encoder.info, name="colours:of=a/b")
+    embed_groups(groups, path, cache, encoder, events=Silence())
+    files = [file.name.rpartition("-")[0] for file in cache.folder.glob("users-*")]
+    assert sorted(files) == ["users-colours", "users-colours-of=a-b"]
+    encoder.asked = len(groups)
     # The file is of these groups and this encoder; the users' cache knows contents.
     other = ColourEncoder(revision="2")
     embed_groups(groups[:3], path, cache, other, events=Silence())
@@ -395,6 +402,18 @@ def test_encoder_of_ids_learns_from_every_pair(
     assert facts["users"]["shots"] == 0
     assert facts["examples"] == 4 * 10 + 3 + 5
     assert facts["left_out"] == {"people": {"tie": 4, "of one picture twice": 4}}
+
+
+def test_more_shots_than_the_encoder_takes_are_refused_at_once(
+    tmp_path: Path, tiny_base_folder: Path, encoder: ColourEncoder
+) -> None:
+    encoder.info = replace(encoder.info, max_shots=3)
+    with pytest.raises(UsageError, match="colours takes 3 shots at most") as caught:
+        train_for_people("ppd", tiny_base_folder, tmp_path / "out")
+    assert "users.shots=3" in caught.value.fix
+    assert not (tmp_path / "out").exists()
+    encoder.info = replace(encoder.info, max_shots=4)
+    train_for_people("ppd", tiny_base_folder, tmp_path / "out", ["steps=1"])
 
 
 def test_first_groups_alone(tmp_path: Path, tiny_base_folder: Path) -> None:

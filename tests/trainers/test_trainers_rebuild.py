@@ -46,7 +46,7 @@ def test_each_is_what_its_default_command_makes(
     }
     rebuild.rebuild(suite, tmp_path, device="cpu", events=Silence())
     assert seen["shapes/diffusion-dpo-hps"] == ("diffusion_dpo", ["reward=hps"], None)
-    assert seen["shapes/sft-users"] == ("sft", ["users.encoder=llava-onevision"], None)
+    assert seen["shapes/sft-llava-onevision"] == ("sft", ["users.encoder=llava-onevision"], None)
     assert set(seen) == {f"shapes/{name}" for name in rebuild.plan(suite)}
 
 
@@ -55,7 +55,8 @@ def test_only_finished_adapters_that_ship_are_shipped(
 ) -> None:
     work, shipped = tmp_path / "work", tmp_path / "assets"
     monkeypatch.setattr(assets, "SHIPPED", shipped)
-    for name in ("ppd", "ppd-seed-1", "sft", "ppd-llava-onevision", "ppd-onehot", "sft-users"):
+    parts = ("ppd-seed-1", "ppd-llava-onevision", "ppd-onehot", "sft-llava-onevision")
+    for name in ("ppd", "sft", *parts):
         (work / "shapes" / name).mkdir(parents=True)
         for file in (*rebuild.SHIPPED_FILES, "trainer_state.pt"):
             (work / "shapes" / name / file).write_text(f"{name} {file}")

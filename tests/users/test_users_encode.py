@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import signal
 import sqlite3
 import subprocess
@@ -333,6 +334,50 @@ def test_an_encoder_that_served_some_is_not_found_broken_when_it_goes_on(tmp_pat
     assert same(embed(Picky(), people, cache=store), codes)
 
 
+def test_more_shots_than_an_encoder_takes_are_not_shown_to_it_and_said(tmp_path: Path) -> None:
+    one, two, three = noise_users(3)
+    people = [one, replace(two, shots=(*two.shots, *one.shots) * 2), three]
+    people += [replace(three, id="3", shots=(*three.shots, *one.shots) * 2), UserContext(id="4")]
+    store, encoder, log = tmp_path / "codes.sqlite", ToyEncoder(), Log()
+    embed(encoder, people, cache=store)  # what was kept before it had a limit is no answer either
+    encoder.info = replace(encoder.info, max_shots=3)
+    encoder.batches.clear()
+    reasons: dict[int, str] = {}
+    codes = embed(encoder, people, cache=store, events=log, reasons=reasons)
+    assert [code is None for code in codes] == [False, True, False, True, True]
+    assert encoder.batches == [["4"]]
+    said = "4 shots: it takes 3 at most"
+    assert log.notes == [f"no embedding by 'toy' of {said}"]
+    assert log.done == 5
+    assert reasons == {1: said, 3: said, 4: "it reads shots, and there are none"}
+
+
+def test_a_limit_of_shots_changes_no_key() -> None:
+    (user,) = noise_users(1)
+    info = ToyEncoder().info
+    assert code_key(replace(info, max_shots=8), user) == code_key(info, user)
+
+
+def test_reasons_say_why_a_user_has_no_code() -> None:
+    class Moody(ToyEncoder):
+        def serve(self, user: UserContext) -> UserCode | None:
+            if user.id == "1":
+                raise ValueError("a prompt has 1323 tokens, and the model takes 1024")
+            return None if user.id == "2" else super().serve(user)
+
+    reasons: dict[int, str] = {}
+    embed(Moody(), noise_users(4), batch_size=2, cache=False, reasons=reasons)
+    assert reasons == {
+        1: "ValueError: a prompt has 1323 tokens, and the model takes 1024",
+        2: "it says nothing of them",
+    }
+    readers = ToyEncoder()
+    readers.info = replace(readers.info, uses="id")
+    reasons.clear()
+    embed(readers, [UserContext(id="9")], reasons=reasons)
+    assert reasons == {0: "it knows training users only"}
+
+
 def test_an_encoder_that_serves_nobody_is_broken() -> None:
     class Broken(ToyEncoder):
         def encode(self, users: Sequence[UserContext]) -> list[UserCode | None]:
@@ -407,3 +452,55 @@ def test_encoders_are_made_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
         make_encoder("odd", CONTEXT)
     with pytest.raises(PpdbenchError, match="encoder 'none' cannot be made: KeyError"):
         make_encoder("none", CONTEXT)
+
+
+def test_options_follow_an_encoders_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    def factory(
+        context: LoadContext,  # noqa: ARG001
+        *,
+        revision: str = "1",
+        seconds: float | None = None,
+    ) -> ToyEncoder:
+        return ToyEncoder(revision, seconds or 0.0)
+
+    factories = {"toy": factory, "bare": lambda _: ToyEncoder()}
+    monkeypatch.setattr("ppdbench.plugins.load", lambda _, name: factories[name])
+    assert make_encoder("toy", CONTEXT).info == ToyEncoder().info
+    made = make_encoder("toy:revision=7, seconds=0.5", CONTEXT)
+    assert made.info == replace(ToyEncoder("7").info, name="toy:revision=7, seconds=0.5")
+    assert isinstance(made, ToyEncoder) and made._seconds == 0.5
+    wrong = {
+        "toy:revison=7": ("no option of encoder 'toy' is called 'revison'", "mean revision"),
+        "toy:seconds=long": ("seconds cannot be 'long'", "another value"),
+        "toy:": ("'' is no option with a value", "options: revision, seconds"),
+        "toy:revision": ("'revision' is no option with a value", "toy:option=value"),
+        "toy:revision=1,revision=2": ("'revision=2' is given twice", "options: revision"),
+        "bare:layer=1": ("encoder 'bare' has no options", "write bare alone"),
+    }
+    for name, (cause, fix) in wrong.items():
+        with pytest.raises(UsageError, match=re.escape(cause)) as caught:
+            make_encoder(name, CONTEXT)
+        assert fix in caught.value.fix
+    for odd in ("Unheard", ToyEncoder):  # no such name; no type of a value
+        factory.__annotations__["seconds"] = odd
+        with pytest.raises(PpdbenchError, match="options of encoder 'toy' cannot be read"):
+            make_encoder("toy:seconds=1", CONTEXT)
+
+
+def test_an_encoder_that_cannot_be_named_with_its_options_is_broken(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    class Frozen:
+        @property
+        def info(self) -> EncoderInfo:
+            return ToyEncoder().info
+
+        def encode(self, _users: Sequence[UserContext]) -> list[UserCode | None]:
+            return []
+
+    def factory(_context: LoadContext, *, side: int = 1) -> Frozen:  # noqa: ARG001
+        return Frozen()
+
+    monkeypatch.setattr("ppdbench.plugins.load", lambda *_: factory)
+    with pytest.raises(PpdbenchError, match="cannot be given its name with its options"):
+        make_encoder("toy:side=2", CONTEXT)

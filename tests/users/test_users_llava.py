@@ -164,6 +164,17 @@ def test_it_is_made_by_name_for_a_suite(vlm_folder: Path, users: Users) -> None:
     made = make_encoder("llava-onevision", LoadContext(suite=suite, device="cpu"))
     (user,) = users(2)
     assert of(made, user).shape == (32,)
+    other = make_encoder("llava-onevision:layer=-2", LoadContext(suite=suite, device="cpu"))
+    asked = LlavaOnevisionEncoder(find_vlm(str(vlm_folder)), layer=-2)
+    assert other.info == replace(asked.info, name="llava-onevision:layer=-2")
+    refused = {"layer=9": "no hidden state 9", "layers=1": "no option", "layer=x": "cannot be"}
+    for wrong, what in refused.items():
+        with pytest.raises(UsageError, match=what):
+            make_encoder(f"llava-onevision:{wrong}", LoadContext(suite=suite, device="cpu"))
+    assert made.info.max_shots is None
+    suite.vlm_max_shots = 2
+    limited = make_encoder("llava-onevision", LoadContext(suite=suite, device="cpu"))
+    assert limited.info == replace(made.info, max_shots=2)  # and of the same revision
     suite.vlm = str(vlm_folder / "nowhere")
     with pytest.raises(MissingPrerequisite, match="no such folder"):
         make_encoder("llava-onevision", LoadContext(suite=suite, device="cpu"))

@@ -16,6 +16,7 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from ppdbench.data.assignment import SHOTS
 from ppdbench.protocols import UserSplit
 from ppdbench.suites.shapes.beliefs import (
     dominant_of,
@@ -27,7 +28,6 @@ from ppdbench.suites.shapes.beliefs import (
     top_share,
 )
 from ppdbench.suites.shapes.differences import differences
-from ppdbench.suites.shapes.evaluated import SHOTS
 from ppdbench.suites.shapes.people import people, person_of, preference
 
 SHOT_COUNTS = (0, 1, 2, SHOTS, 2 * SHOTS)

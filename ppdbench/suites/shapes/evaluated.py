@@ -2,6 +2,7 @@
 
 Each evaluated person has two disjoint sets of four shots and some held-out choices, all of
 different captions of one split's combinations; the first choices' captions are drawn for them.
+All 96 validation-seen people are seen test people too, there with other captions and other pairs.
 People are identified (benchmark `users`) by groups of four of their training pairs, or of pairs
 whose captions everybody shares. Elsewhere: what they like (`people.py`), what they are shown
 (`pairs.py`), what is measured and how well it can be guessed (`truth.py`).
@@ -17,6 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ppdbench.data.assignment import IDENTIFIED, SETS, SHOTS, TEST_GROUPS, TRAIN_GROUPS
 from ppdbench.data.pair_store import PairStore
 from ppdbench.data.pickapic import read_pairs
 from ppdbench.data.shot_groups import disjoint_groups
@@ -36,7 +38,6 @@ from ppdbench.suites.shapes.scenes import parse
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-SHOTS, SETS = 4, 2
 DRAWN_CAPTIONS = 4
 SPLITS: dict[UserSplit, tuple[Group, int, Split, int]] = {
     "validation-seen": ("train", 96, "validation", 8),
@@ -47,8 +48,7 @@ SPLITS: dict[UserSplit, tuple[Group, int, Split, int]] = {
 }
 """Split -> group, how many of it, whose combinations their captions are, choices a person."""
 
-IDENTIFIED, COMMON_PAIRS = 300, 24
-TRAIN_GROUPS, TEST_GROUPS = 4, 1
+COMMON_PAIRS = 24
 ASSIGNMENT = {
     "splits": SPLITS,
     "shots": [SHOTS, SETS],
@@ -68,12 +68,26 @@ class ShapesPeople:
     """Where the training pairs lie; made on first use."""
     cache: Callable[[], Path]
     """Folder for files made on first use."""
+    opponents: tuple[str, ...] = (
+        "stable-cascade",
+        "diffusion-dpo",
+        "sft-llava-onevision",
+        "ppd-clip-pairs",
+        "ppd-onehot",
+    )
+    """What a model of people must beat: those without people, and other ways to know them."""
 
     @cached_property
     def digest(self) -> str:
         """sha256 over who is evaluated and by which pairs; pixels are held by the world's hash."""
         facts = [ASSIGNMENT, {n: [asdict(user) for user in self.users(n)] for n in SPLITS}]
         return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
+
+    @property
+    def training_digest(self) -> str:
+        """sha256 over the sorted ids of the training people, who all chose often enough."""
+        ids = sorted(str(person.id) for person in people("train"))
+        return hashlib.sha256("\n".join(ids).encode()).hexdigest()
 
     def users(self, split: UserSplit) -> Sequence[EvaluatedUser]:
         """The people of a split; renders nothing."""

@@ -22,7 +22,6 @@ from ppdbench.suites.shapes.beliefs import (
     top_share,
 )
 from ppdbench.suites.shapes.differences import differences
-from ppdbench.suites.shapes.evaluated import SHOTS
 from ppdbench.suites.shapes.people import person_of
 from ppdbench.suites.shapes.topics import HABITS, caption_log_likelihood
 
@@ -46,7 +45,6 @@ def identification_ceilings(*, topics: bool) -> Mapping[str, float]:
     topK: from the labels alone, by one who saw the labels of every user's training groups.
     topK_expected: how often that guesser expects to be right; less chance in it.
     known_topK: from the labels alone, by one who knows every user's taste exactly.
-    cap_topK: what the number of possible answers allows (`identification_cap`).
     captions_topK, both_topK: from the captions alone, and from captions and labels, of test and
         training groups; with `topics` only, as the captions are everybody's without.
     n_users, n_groups: how many users, and test groups of theirs.
@@ -81,23 +79,8 @@ def identification_ceilings(*, topics: bool) -> Mapping[str, float]:
     }
     sure = np.sort(normalised(labels), axis=1)[:, ::-1]
     result |= {f"top{count}_expected": float(sure[:, :count].sum(1).mean()) for count in TOPS}
-    result |= {f"cap_top{count}": identification_cap(count, len(users)) for count in TOPS}
     result |= {"n_users": float(len(users)), "n_groups": float(len(asked))}
     return MappingProxyType(result)
-
-
-def identification_cap(top: int, users: int, *, shots: int = SHOTS) -> float:
-    """The most that `shots` binary choices allow: 85.3% for top-16 of 300, 5.3% for top-1.
-
-    The pictures do not depend on who is asked; only the labels tell users apart, and they can
-    come out in 2^shots ways. For each outcome o the guesser writes one list of `top` users, and
-
-        P(right) = 1/users sum_o sum_{u in list(o)} P(o | u) <= 1/users sum_o top
-                 = 2^shots top / users,
-
-    reached if users answered without noise and were spread evenly over the outcomes.
-    """
-    return float(min(1.0, 2**shots * top / users))
 
 
 def known_scores(tastes: Floats, asked: Floats) -> Floats:

@@ -49,6 +49,11 @@ class ShapesSuite:
         return str(ASSETS / "vlm")
 
     @property
+    def vlm_max_shots(self) -> int:
+        """The most shots that `vlm` was taught to read (`trainers/shapes/vlm_lessons.py`)."""
+        return 8
+
+    @property
     def upper_bounds(self) -> Mapping[str, str]:
         """Reward -> the Diffusion-DPO trained for it alone."""
         return {name: f"diffusion-dpo-{name}" for name, _ in REWARDS}

@@ -122,7 +122,9 @@ def benchmarks() -> dict[str, Any]:
             "users": {
                 f"llava-{HOSTILE}": {
                     **accuracy(0.31, 0.6, 0.893),
-                    "ceilings": {"top16": 0.42, "both_top16": 0.951},
+                    "ceilings": {"top1": 0.052, "top5": 0.204, "top16": 0.42, "both_top16": 0.951},
+                    "labels_cap": {"top1": 0.0533, "top5": 0.2667, "top16": 0.8533},
+                    "classifier": {"shots": 4},
                     "of_ceiling": {"top16": 0.939, "ci_low": 0.88, "ci_high": 0.98},
                     "gain_over_captions": {
                         "top16": 0.087,

@@ -13,12 +13,14 @@ from PIL import Image
 from trained import killed_at, place
 
 from ppdbench.suites.shapes.attributes import ATTRIBUTES
+from ppdbench.suites.shapes.suite import ShapesSuite
 from ppdbench.users.prompts import DESCRIBE
 from trainers.shapes import stage, train_vision, train_vlm
 from trainers.shapes.stage import StageConfig
 from trainers.shapes.vlm_data import PicturePairs, picture_pairs
 from trainers.shapes.vlm_lessons import (
     QUERIES,
+    SHOT_COUNTS,
     Lesson,
     Lessons,
     corpus,
@@ -141,6 +143,10 @@ def test_a_profile_names_the_dominant_attribute_first(at: int, sign: float) -> N
     said = profile(named(np.ones(1), taste[None]))
     assert dominant_of(said) == f"{'+' if sign > 0 else '-'}{ATTRIBUTES[at]}"
     assert said.count(",") == 1
+
+
+def test_the_suite_says_how_many_shots_were_taught() -> None:
+    assert ShapesSuite().vlm_max_shots == max(SHOT_COUNTS)
 
 
 def test_no_profile_names_no_attribute() -> None:
