@@ -123,9 +123,22 @@ def test_missing_validation_pairs_are_said_before_training(
         run_training("sft", tiny_base_folder, tmp_path / "out")
 
 
-@pytest.mark.parametrize("device", ["gpu", "mps" if not torch.backends.mps.is_available() else "x"])
-def test_device_that_is_not_there_is_refused(device: str, tmp_path: Path) -> None:
-    with pytest.raises(MissingPrerequisite, match=f"no device {device}"):
+@pytest.mark.parametrize(
+    ("device", "error", "cause"),
+    [
+        ("gpu", UsageError, "no device is called 'gpu'"),
+        ("cuda", MissingPrerequisite, "torch finds no cuda device"),
+    ],
+)
+def test_device_that_is_not_there_is_refused(
+    device: str,
+    error: type[Exception],
+    cause: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(error, match=cause):
         ppd.train(
             TinySuite(tmp_path),
             output=tmp_path / "out",
