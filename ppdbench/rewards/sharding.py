@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 from dataclasses import dataclass
 from datetime import timedelta
@@ -79,4 +80,19 @@ def shards(device: str) -> Shards:
     # The slowest share may take much longer than the quickest; a dead process ends the others.
     # It joins no processes on a CPU unless it is told that there is nothing else.
     state = PartialState(cpu=found == "cpu", timeout=timedelta(days=7))
+    if found == "cpu":
+        atexit.unregister(_leave)  # once, however often a process asks for its place
+        atexit.register(_leave)
     return Shards(state.process_index, state.num_processes, str(state.device))
+
+
+def _leave() -> None:
+    """Leave the others, while the interpreter still stands.
+
+    Gloo's threads may outlive it, and then abort a process that has done all of its work
+    (https://github.com/pytorch/pytorch/issues/190489). Leaving waits for nobody there; on NCCL,
+    where no thread aborts anything, it may wait for a process that died.
+    """
+    from accelerate import PartialState
+
+    PartialState().destroy_process_group()
