@@ -366,6 +366,8 @@ class SuiteFiles:
     """Preference pairs: a Parquet file, a folder of them, or a folder of splits of them."""
     vlm: str | None = None
     """A vision-language model: a folder, or a name on the hub."""
+    events: Events | None = field(default=None, compare=False, repr=False)
+    """Is told of progress where the suite has to make something of these first, as splits."""
 
 
 @runtime_checkable

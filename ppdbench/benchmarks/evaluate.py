@@ -91,7 +91,8 @@ def evaluate(
     _check_numbers(limit, samples, batch_size, fail_on_error)
     try:
         with _sigterm_as_interrupt():
-            world = plugins.make_suite(suite, SuiteFiles(captions=captions, pairs=pairs, vlm=vlm))
+            files = SuiteFiles(captions=captions, pairs=pairs, vlm=vlm, events=events)
+            world = plugins.make_suite(suite, files)
             device = resolve(device)
             generators = make_generators(models, world, device)
             made, embedding = select(

@@ -73,7 +73,7 @@ def run(
         folder = side_by_side(
             model,
             caption,
-            plugins.make_suite(suite, SuiteFiles(pairs=pairs, vlm=vlm)),
+            plugins.make_suite(suite, SuiteFiles(pairs=pairs, vlm=vlm, events=console)),
             users=user or [],
             folders=shots or [],
             out=out,

@@ -63,7 +63,7 @@ def run(
         # First, so that a setting typed as key=value has the last word.
         settings = [*([f"users.encoder={users}"] if users else []), *(overrides or [])]
         folder = train(
-            plugins.make_suite(suite, SuiteFiles(pairs=pairs, vlm=vlm)),
+            plugins.make_suite(suite, SuiteFiles(pairs=pairs, vlm=vlm, events=console)),
             output=output or _default_output(suite, method, settings),
             config=config,
             overrides=settings,

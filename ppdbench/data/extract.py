@@ -46,6 +46,7 @@ def extract_pairs(
     *,
     rows_per_group: int = 256,
     decode: bool = False,
+    events: Events | None = None,
 ) -> int:
     """Write some pairs as one file in the Pick-a-Pic v2 schema; returns how many.
 
@@ -57,6 +58,7 @@ def extract_pairs(
         rows_per_group: small where pairs are read here and there by id, as one is read with its
             group.
         decode: see that each image can be decoded.
+        events: who is told of progress.
 
     Raises:
         MissingPrerequisite: no space is left for them, or a pair cannot be read or decoded.
@@ -66,11 +68,17 @@ def extract_pairs(
 
     wanted, first = np.unique(rows, return_index=True)
     _check_space(source, len(wanted), out)
-    pairs = (
-        _pair(row, identity, file, decode=decode)
-        for (_, row, file), identity in zip(_read(source, wanted), ids[first].tolist(), strict=True)
-    )
-    return write_pairs(out, pairs, rows_per_group=rows_per_group)
+    if events is not None:
+        events.stage(f"copy pairs: {out.stem}", len(wanted))
+
+    def pairs() -> Iterator[PreferencePair]:
+        names = ids[first].tolist()
+        for (_, row, file), identity in zip(_read(source, wanted), names, strict=True):
+            yield _pair(row, identity, file, decode=decode)
+            if events is not None:
+                events.advance(1)
+
+    return write_pairs(out, pairs(), rows_per_group=rows_per_group)
 
 
 def undecodable(

@@ -41,6 +41,7 @@ class PickapicSuite:
     """Implements `ppdbench.protocols.Suite`."""
 
     files: SuiteFiles
+    """What the user supplied."""
     name: str = "pickapic"
     version: str = VERSION
     baseline: str = "stable-cascade"
@@ -128,7 +129,9 @@ class PickapicSuite:
 
     @cached_property
     def _pairs(self) -> PickapicPairs | None:
-        return PickapicPairs(self.files.pairs) if self.files.pairs is not None else None
+        if self.files.pairs is None:
+            return None
+        return PickapicPairs(self.files.pairs, self.files.events)
 
     @cached_property
     def _parti(self) -> PartiPrompts:

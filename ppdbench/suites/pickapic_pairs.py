@@ -19,7 +19,7 @@ from ppdbench.data.source import check_pins, find_source, pin
 from ppdbench.data.split_files import ABOUT, holds_splits, read_splits, source_of, split_files
 from ppdbench.data.splits import Splits, SplitSettings, make_splits, split_key
 from ppdbench.errors import MissingPrerequisite
-from ppdbench.protocols import Split
+from ppdbench.protocols import Events, Split
 from ppdbench.rewards.file_hash import file_sha256
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.cache_folder import cache_folder
@@ -38,6 +38,8 @@ class PickapicPairs:
     """What `--pairs` names: a Parquet file, a folder, a data set's name, or a folder of splits."""
 
     given: Path
+    events: Events | None = None
+    """Is told of progress where splits or copies are made."""
 
     @cached_property
     def people(self) -> SplitPeople:
@@ -77,7 +79,7 @@ class PickapicPairs:
                 made of, or the cache folder cannot be written.
             PpdbenchError: a file is damaged.
         """
-        pinned = pin(self.source, sha256=file_sha256)
+        pinned = pin(self.source, sha256=file_sha256, events=self.events)
         if self._split_already:
             splits = read_splits(self.given)
             check_pins(splits.source, pinned, self.source)
@@ -85,7 +87,7 @@ class PickapicPairs:
         folder = _folder(split_key(pinned, SplitSettings()))
 
         def make() -> None:
-            made = make_splits(self.source, pinned=pinned)
+            made = make_splits(self.source, pinned=pinned, events=self.events)
             for name, content in split_files(made, folder=folder, source=self.source).items():
                 write_atomic(folder / name, content)  # the one that is looked for comes last
 
@@ -127,6 +129,7 @@ class PickapicPairs:
                 path,
                 rows_per_group=rows_per_group,
                 decode=name == "people" and splits.settings.images == "trust",
+                events=self.events,
             )
 
         # What a killed process left of a copy is as large as a copy.

@@ -51,6 +51,30 @@ def test_nothing_is_read_before_it_is_needed(tmp_path: Path, cache: Path) -> Non
     assert not cache.exists()
 
 
+@pytest.mark.usefixtures("cache")
+def test_who_waits_for_splits_and_copies_is_told_of_progress(source: Path) -> None:
+    stages: dict[str, list[int]] = {}
+
+    class Log:
+        def stage(self, name: str, total: int) -> None:
+            stages[name] = [total, 0]
+
+        def advance(self, n: int) -> None:
+            stages[next(reversed(stages))][1] += n
+
+        def note(self, text: str) -> None:
+            pass
+
+    found = suite(SuiteFiles(pairs=source, events=Log()))
+    assert not stages
+    train = found.pairs("train")
+    copied = len(list(read_pairs(train)))
+    assert stages["hash files"] == [1, 1]
+    assert stages["read pairs"][0] == stages["read pairs"][1] > copied
+    assert stages["copy pairs: train"] == [copied, copied]
+    assert SuiteFiles(pairs=source) == found.files  # who is told is none of a suite's facts
+
+
 def test_splits_and_copies_are_made_once(
     source: Path, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
