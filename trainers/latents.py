@@ -4,7 +4,8 @@ A folder a pair file and base, both by hash, of memory-mapped safetensors shards
 whole or not at all; a killed encoding goes on at its next shard::
 
     <cache>/<pairs sha256[:16]>-<base sha256[:16]>-<size>[-<limit>]/
-      index.json                     counts, hashes; written last: with it the cache is complete
+      index.json                     hashes, size; how many pairs are left out, as unreadable, where
+                                     any are; written last: with it the cache is complete
       captions.json                  the distinct captions
       pairs.safetensors              per pair: labels, row of its caption, row of its latents where
                                      these are not all in use
@@ -268,7 +269,8 @@ def _unreadable(folder: Path) -> frozenset[int]:
     found: list[int] = []
     for number, file in enumerate(sorted(folder.glob("images-*.safetensors"))):
         with safe_open(file, framework="pt") as opened:
-            if "unreadable" in opened.keys():  # noqa: SIM118 - it is no mapping
+            names = opened.keys()
+            if "unreadable" in names:
                 rows = opened.get_tensor("unreadable").nonzero().flatten().tolist()
                 found += [number * SHARD_PAIRS + row for row in rows]
     return frozenset(found)
@@ -320,8 +322,8 @@ def _encode_captions(
 def _open(folder: Path, digest: str, limit: int | None) -> LatentCache:
     with safe_open(folder / "pairs.safetensors", framework="pt") as opened:
         margin, caption = opened.get_tensor("label_margin"), opened.get_tensor("caption")
-        skipped = "stored" in opened.keys()  # noqa: SIM118 - it is no mapping
-        stored = opened.get_tensor("stored").numpy() if skipped else None
+        names = opened.keys()
+        stored = opened.get_tensor("stored").numpy() if "stored" in names else None
     images = sorted(folder.glob("images-*.safetensors"))
     texts = sorted(folder.glob("captions-*.safetensors"))
     return LatentCache(

@@ -5,6 +5,7 @@ Elsewhere: what a method adds (`recipe.py`), what a finished run leaves (`result
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -16,7 +17,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppdbench.errors import MissingPrerequisite, UsageError, from_os_error, unknown_name
-from ppdbench.protocols import Events, LoadContext, RewardSpec, Split, Suite, UserEncoder
+from ppdbench.protocols import (
+    Events,
+    LoadContext,
+    RewardSpec,
+    Split,
+    Suite,
+    SuiteFiles,
+    UserEncoder,
+)
 from ppdbench.runs.atomic import remove_leftovers
 from ppdbench.runs.device import resolve as resolve_device
 from ppdbench.runs.fingerprint import flat
@@ -254,10 +263,22 @@ def _check_shots(config: TrainConfig, encoder: UserEncoder) -> None:
 
 
 def _command(method: str, suite: Suite, config: Path | None, overrides: Sequence[str]) -> str:
-    words = ["ppdbench train-reference", "--method", method, "--suite", suite.name]
-    if config is not None:
-        words += ["--config", config.name]
-    return " ".join([*words, *overrides])
+    """The command that repeats a training, once the places of files stand before their names."""
+    supplied: SuiteFiles = getattr(suite, "files", SuiteFiles())  # a suite need not have it
+    files = {"--pairs": supplied.pairs, "--vlm": supplied.vlm, "--config": config}
+    words = ["ppdbench", "train-reference", "--method", method, "--suite", suite.name]
+    for option, file in files.items():
+        if file is not None:
+            words += [option, _named(str(file))]
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        words.append(f"{key}{equals}{_named(value)}")
+    return shlex.join(words)
+
+
+def _named(text: str) -> str:
+    """An absolute path by its last part, which says nothing of the machine; the rest as it is."""
+    return Path(text).name if Path(text).is_absolute() else text
 
 
 def _make_folder(output: Path) -> None:

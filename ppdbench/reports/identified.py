@@ -36,7 +36,10 @@ CEILINGS = {
 
 
 def identified(summary: Summary) -> list[dict[str, Any]]:
-    """One block an encoder and kind of captions; empty without the benchmark."""
+    """One block an encoder and kind of captions, empty without the benchmark.
+
+    An encoder's probe stands in its first block, which is always there.
+    """
     found = summary["benchmarks"].get("users") or {}
     return [
         _block(encoder, kind, figures)
@@ -76,7 +79,21 @@ def _block(encoder: str, kind: str, figures: Cell) -> dict[str, Any]:
             for part, label in PARTS.items()
             if is_number((figures.get("parts") or {}).get(part, {}).get("top16"))
         ],
+        "probe": _probe(figures["probe"]) if figures.get("probe") else None,
         "plot": _curve(figures),
+    }
+
+
+def _probe(found: Cell) -> dict[str, Any]:
+    """What a bilinear probe of the embeddings guesses of unseen users' labels."""
+    ceiling = found.get("ceiling")
+    return {
+        "accuracy": rate(named(found, "accuracy"), "accuracy"),
+        "n": f"{found.get('n')} choices of {found.get('n_users')} users{_lost(found)}",
+        "ceiling": f"{number(100 * ceiling, 1)}%" if is_number(ceiling) else "",
+        "shuffled": rate(named(found, "shuffled"), "shuffled"),
+        "gain": points(named(found, "gain"), "gain"),
+        "gain_p": p_value(found.get("gain_p_value")),
     }
 
 
@@ -148,6 +165,9 @@ def _values(curve: Mapping[str, Any]) -> list[tuple[float, float, float | None, 
 def _sample(figures: Cell) -> str:
     if not figures.get("n_users"):
         return ""
+    return f"{figures['n_users']} users, {figures['n_test']} test groups{_lost(figures)}"
+
+
+def _lost(figures: Cell) -> str:
     missing = figures.get("n_missing")
-    lost = f", {missing} without an embedding" if missing else ""
-    return f"{figures['n_users']} users, {figures['n_test']} test groups{lost}"
+    return f", {missing} without an embedding" if missing else ""

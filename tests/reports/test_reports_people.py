@@ -83,6 +83,59 @@ def test_the_page_says_all_figures_of_people(run: Path) -> None:
     assert not re.search(r"\b(None|nan|NaN|null)\b", text)
 
 
+PROBE = "A bilinear probe of these embeddings"
+
+
+def test_the_page_says_once_what_an_encoders_probe_guesses(run: Path) -> None:
+    text = page_of(run).text()
+    assert text.count("everybody's own captions") > 1 and "captions common to all" in text
+    assert text.count(PROBE) == 1
+    said = text[text.index(PROBE) :]
+    assert said.startswith(
+        f"{PROBE}, learnt from training users, guesses 69.1% 66.1–72.1 of unseen users’ held-out "
+        "labels right (1536 choices of 190 users, 2 without an embedding; ceiling 71.4% ; with "
+        "another user’s embedding 50.3% 48.3–52.3 ). Gain over another user’s: "
+        "+18.8 points +15.8 to +21.8 , p < 0.001."
+    )
+    assert said.index("Gain over another") < said.index("captions common to all")
+    assert (
+        "onehot, everybody's own captions not applicable: it reads who the user is Bilinear probe "
+        "of these embeddings: not applicable: it reads who the user is"
+    ) in text
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"ceiling": None}, "2 without an embedding; no ceiling is known; with another"),
+        ({"n_missing": 0}, "(1536 choices of 190 users; ceiling"),
+        ({"gain_p_value": None}, "+15.8 to +21.8 ."),
+        ({"accuracy_ci_low": None}, "guesses 69.1% no interval of unseen"),
+        (
+            {"accuracy": None, "n": 0, "reason": "no choice could be guessed"},
+            "Bilinear probe of these embeddings: no choice could be guessed",
+        ),
+    ],
+)
+def test_a_probe_says_what_it_lacks(
+    figures: Figures, make_run: MakeRun, change: Figures, said: str
+) -> None:
+    users = figures["benchmarks"]["users"]
+    blank = dict.fromkeys(people_figures.accuracy(0, 0, 0))
+    del users["onehot"]
+    for encoder, own in users.items():  # the line stands without an accuracy, too
+        users[encoder] = {**blank, "reason": "withheld", "probe": own["probe"] | change}
+    text = page_of(make_run(figures)).text()
+    assert said in text
+    assert not re.search(r"\b(None|nan|NaN|null)\b", text)
+
+
+def test_without_a_probe_nothing_is_said_of_one(figures: Figures, make_run: MakeRun) -> None:
+    for own in figures["benchmarks"]["users"].values():
+        del own["probe"]
+    assert "probe" not in page_of(make_run(figures)).text()
+
+
 def test_hostile_names_profiles_and_captions_are_text(run: Path) -> None:
     page = page_of(run)
     assert len(page.all("script")) == 1

@@ -15,9 +15,11 @@ from numpy.typing import NDArray
 
 from ppdbench.protocols import IdentifiedUser
 from ppdbench.suites.shapes import evaluated, pairs
+from ppdbench.suites.shapes.beliefs import Prediction, posterior, predict, taste_prior
 from ppdbench.suites.shapes.evaluated import ShapesPeople
-from ppdbench.suites.shapes.people import CHOICE_SHARPNESS, random_person
+from ppdbench.suites.shapes.people import CHOICE_SHARPNESS, Person, random_person
 from ppdbench.suites.shapes.suite import ShapesSuite
+from ppdbench.suites.shapes.topics import HABITS
 
 Floats = NDArray[np.float64]
 STRANGERS = 400
@@ -47,6 +49,21 @@ def strangers() -> Simulated:
     first = rng.random(log_odds.shape) < 1 / (1 + np.exp(-log_odds))
     chosen = np.where(first[..., None], shown, -shown)
     return Simulated(tastes, chosen[:, :8], chosen[:, 8:])
+
+
+def choice_posterior(shots: Floats, candidates: Floats, tastes: Floats | None = None) -> Prediction:
+    """What shots (S, 6) tell of candidate pairs (C, 6)."""
+    return predict(posterior(shots, tastes), candidates, tastes)
+
+
+def mean_taste(shots: Floats) -> Floats:
+    """Posterior mean (6,) of the taste after shots (S, 6)."""
+    return np.asarray(posterior(shots) @ taste_prior())
+
+
+def habit_of(person: Person) -> int:
+    """Which of `HABITS` is this person's."""
+    return HABITS.index((frozenset(person.favourite_colours), person.favourite_shapes[0]))
 
 
 class SmallWorld(ShapesPeople):

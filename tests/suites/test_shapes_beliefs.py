@@ -5,15 +5,13 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from small_people import Simulated, some, strangers
+from small_people import Simulated, choice_posterior, mean_taste, some, strangers
 
 from ppdbench.suites.shapes.beliefs import (
-    choice_posterior,
     dominant_name,
     dominant_of,
     dominant_posterior,
     log_likelihood,
-    mean_taste,
     posterior,
     posteriors,
     predict,

@@ -8,9 +8,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from small_people import STRANGERS, Simulated, SmallWorld, small_world, strangers
+from small_people import (
+    STRANGERS,
+    Simulated,
+    SmallWorld,
+    choice_posterior,
+    small_world,
+    strangers,
+)
 
-from ppdbench.suites.shapes.beliefs import choice_posterior, taste_prior
+from ppdbench.suites.shapes.beliefs import taste_prior
 from ppdbench.suites.shapes.ceilings import ceilings, choice_ceilings
 from ppdbench.suites.shapes.differences import measure_differences
 from ppdbench.suites.shapes.people import ATTRIBUTE_SCALE, person_of

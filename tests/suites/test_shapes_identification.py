@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import pytest
-from small_people import Simulated, SmallWorld, small_world, some, strangers
+from small_people import Simulated, SmallWorld, habit_of, small_world, some, strangers
 
 from ppdbench.statistics.top_k import labels_cap
 from ppdbench.suites.shapes.beliefs import top_share
@@ -17,7 +17,7 @@ from ppdbench.suites.shapes.identification import (
 )
 from ppdbench.suites.shapes.people import people
 from ppdbench.suites.shapes.scenes import caption_of, double_scenes, single_scenes
-from ppdbench.suites.shapes.topics import HABITS, caption_log_likelihood, habit_of
+from ppdbench.suites.shapes.topics import HABITS, caption_log_likelihood
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,11 @@ def normalised(log_weights: Floats) -> Floats:
 
 
 def predict(weights: Floats, candidates: Floats, tastes: Floats | None = None) -> Prediction:
-    """What tastes of these weights (..., T) say of candidate pairs (C, 6): chances (..., C)."""
+    """What tastes of these weights (..., T) say of candidate pairs (C, 6): chances (..., C).
+
+    With the weights of a posterior, guessing picture 0 where the chance is above one half is right
+    more often than any other rule: `preferred` of the true preference, `chosen` of the noisy label.
+    """
     tastes = _or_prior(tastes)
     preferred = np.zeros((*weights.shape[:-1], len(candidates)))
     chosen = preferred.copy()
@@ -98,15 +102,6 @@ def predict(weights: Floats, candidates: Floats, tastes: Floats | None = None) -
         preferred += weights[..., at] @ (0.5 + 0.5 * np.sign(margin))
         chosen += weights[..., at] @ (0.5 + 0.5 * np.tanh(0.5 * CHOICE_SHARPNESS * margin))
     return Prediction(preferred, chosen)
-
-
-def choice_posterior(shots: Floats, candidates: Floats, tastes: Floats | None = None) -> Prediction:
-    """Bayes-optimal prediction for candidate pairs (C, 6) from shots (S, 6).
-
-    Guessing picture 0 where the chance is above one half is right more often than any other
-    rule: `preferred` of the true preference, `chosen` of the noisy label.
-    """
-    return predict(posterior(shots, tastes), candidates, tastes)
 
 
 def dominant_posterior(weights: Floats, tastes: Floats | None = None) -> Floats:
@@ -125,11 +120,6 @@ def dominant_name(number: int) -> str:
     """The name of a signed attribute, as `Truth.dominant` writes it: "-detail"."""
     liked = number < len(ATTRIBUTES)
     return f"{'+' if liked else '-'}{ATTRIBUTES[number % len(ATTRIBUTES)]}"
-
-
-def mean_taste(shots: Floats) -> Floats:
-    """Posterior mean (6,) of the taste after shots (S, 6): the best embedding by squared error."""
-    return np.asarray(posterior(shots) @ taste_prior())
 
 
 def right_share(chance: Floats, truth: NDArray[np.bool_] | bool | None = None) -> float:

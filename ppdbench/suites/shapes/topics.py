@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppdbench.protocols import Split
-from ppdbench.suites.shapes.people import FAVOURITE_WEIGHT, Person
+from ppdbench.suites.shapes.people import FAVOURITE_WEIGHT
 from ppdbench.suites.shapes.scenes import (
     COLOURS,
     SHAPES,
@@ -31,11 +31,6 @@ HABITS: tuple[tuple[frozenset[str], str], ...] = tuple(
     for shape in SHAPES
 )
 """All 168 that a person can have, equally likely: two favourite colours and a favourite shape."""
-
-
-def habit_of(person: Person) -> int:
-    """Which of `HABITS` is this person's."""
-    return HABITS.index((frozenset(person.favourite_colours), person.favourite_shapes[0]))
 
 
 def caption_log_likelihood(captions: Sequence[str], split: Split = "train") -> Floats:

@@ -1,0 +1,81 @@
+"""The command that a training leaves on record: typed again, it asks for the same."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from tiny_cascade import Log, TinySuite
+from typer.testing import CliRunner
+
+from ppdbench import plugins
+from ppdbench.cli import app
+from ppdbench.protocols import Suite, SuiteFiles
+from ppdbench.suites import pickapic, shapes
+from trainers.config import CONFIGS
+from trainers.workshop import _command, open_workshop
+
+
+@dataclass
+class SuppliedSuite(TinySuite):
+    """One that was given files."""
+
+    files: SuiteFiles = field(default_factory=SuiteFiles)
+
+
+def test_the_command_typed_again_asks_for_the_same(
+    tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = SuiteFiles(pairs=tmp_path / "my pairs", vlm="owner/model")
+    shutil.copy(CONFIGS / "shapes" / "ppd.yaml", tmp_path / "mine.yaml")
+    with open_workshop(
+        "ppd",
+        SuppliedSuite(tmp_path, files=files),
+        output=tmp_path / "out",
+        config=tmp_path / "mine.yaml",
+        overrides=["optimizer.betas=[0.9, 0.99]", f"base={tiny_base_folder}"],
+        device="cpu",
+        events=Log(),
+    ) as shop:
+        command = shop.command
+    assert str(tmp_path) not in command and str(tiny_base_folder.parent) not in command
+
+    asked: dict[str, Any] = {}
+
+    def train(suite: str, *, output: Path, **request: Any) -> Path:
+        asked.update(request, suite=suite)
+        return output
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(plugins, "load", lambda group, name: {"trainersppd": train}[group + name])
+    monkeypatch.setattr(plugins, "make_suite", lambda name, files: (name, files))
+    done = CliRunner().invoke(app, shlex.split(command)[1:])
+    assert done.exit_code == 0, done.output
+    assert asked["suite"] == ("tiny", SuiteFiles(pairs=Path("my pairs"), vlm="owner/model"))
+    assert asked["config"] == Path("mine.yaml")
+    assert asked["overrides"] == ["optimizer.betas=[0.9, 0.99]", f"base={tiny_base_folder.name}"]
+
+
+@pytest.mark.parametrize(
+    ("suite", "overrides", "said"),
+    [
+        (shapes.suite(SuiteFiles()), ["users.encoder=onehot:a=-2"], " users.encoder=onehot:a=-2"),
+        (pickapic.suite(SuiteFiles()), [], ""),
+        (
+            pickapic.suite(SuiteFiles(pairs=Path("/data/pairs"), vlm="/models/vlm")),
+            ["steps=3"],
+            " --pairs pairs --vlm vlm steps=3",
+        ),
+        (pickapic.suite(SuiteFiles(pairs=Path("a/splits"))), [], " --pairs a/splits"),
+    ],
+)
+def test_the_command_names_what_the_suite_was_given(
+    suite: Suite, overrides: Sequence[str], said: str
+) -> None:
+    start = f"ppdbench train-reference --method ppd --suite {suite.name}"
+    assert _command("ppd", suite, None, overrides) == start + said
