@@ -271,6 +271,7 @@ def test_example_encoder_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> 
     from PIL import Image
 
     from ppdbench.protocols import LoadContext, Shot, UserContext
+    from ppdbench.suites.shapes.suite import ShapesSuite
     from ppdbench.users.encode import embed
     from ppdbench.users.load import make_encoder
 
@@ -280,7 +281,7 @@ def test_example_encoder_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> 
     namespace: dict[str, Any] = {}
     exec(compile(code, "docs/plug-in.md", "exec"), namespace)  # noqa: S102  (our own document)
     monkeypatch.setattr("ppdbench.plugins.load", lambda *_: namespace["load"])
-    context: Any = LoadContext(suite=None, device="cpu")  # type: ignore[arg-type]
+    context = LoadContext(suite=ShapesSuite(), device="cpu")
     light, dark = (Image.new("RGB", (8, 8), (v, v, v)) for v in (255, 0))
     user = UserContext(id="1", shots=(Shot(caption="a", preferred=light, dispreferred=dark),))
     assert make_encoder("thumbs", context).info.dim == 12

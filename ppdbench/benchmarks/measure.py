@@ -45,12 +45,9 @@ def measure(
         MissingPrerequisite: a scorer's checkpoint is not at hand.
         PpdbenchError: an image is corrupt or a record cannot be written.
     """
-    drawn = {
-        record["item"]: record["image"]
-        for record in read_records(run.generations)
-        if record["status"] == "ok"
-    }
-    todo = [(item, drawn[item.id]) for item in items if item.id in drawn]
+    # By the last record: one whose image was lost and could not be drawn again has none.
+    drawn = {record["item"]: record["image"] for record in read_records(run.generations)}
+    todo = [(item, sha256) for item in items if (sha256 := drawn.get(item.id))]
     missing = _settle(run, todo, scorers, events)
     events.stage("measure", len(todo))
     events.advance(len(todo) - len(missing))

@@ -11,8 +11,7 @@ import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from ppdbench.errors import FingerprintMismatch, PpdbenchError, UsageError, from_os_error
 from ppdbench.runs.atomic import remove_leftovers, write_atomic, write_json
@@ -32,7 +31,7 @@ Picture = dict[str, Any]
 
 
 class PicturesFolder:
-    """An open, locked folder of pictures; a context manager that unlocks it."""
+    """An open, locked folder of pictures; `close` unlocks it."""
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
         """Open the folder of this request, or make it.
@@ -48,11 +47,11 @@ class PicturesFolder:
         """
         self.path = path
         self._about: dict[str, Any] = json.loads(json.dumps(about))  # as it comes back from a file
-        if path.exists() and not path.is_dir():
-            raise UsageError(f"{path} is no folder", fix=OTHER_FOLDER)
         try:
             path.mkdir(parents=True, exist_ok=True)
             files = {file.name for file in path.iterdir() if not file.name.startswith(".")}
+        except FileExistsError as error:
+            raise UsageError(f"{path} is no folder", fix=OTHER_FOLDER) from error
         except OSError as error:
             raise from_os_error(error, path) from error
         if files and LIST not in files:
@@ -103,17 +102,6 @@ class PicturesFolder:
         """Unlock the folder."""
         self._lock.release()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
     def _settle(self) -> dict[str, Any]:
         """The list, written empty where there is none; one of another request is refused."""
         path = self.path / LIST
@@ -124,7 +112,7 @@ class PicturesFolder:
             theirs = {k: found[k] for k in found if k not in ("sheet", "pictures")}
             whole = isinstance(found["pictures"], list) and "sheet" in found
             whole = whole and all(isinstance(e["file"], str) for e in found["pictures"])
-        except (OSError, ValueError, TypeError, KeyError) as error:
+        except (OSError, ValueError, TypeError, LookupError) as error:
             raise PpdbenchError(f"{path} cannot be read: {error}", fix=OTHER_FOLDER) from error
         if not whole:
             raise PpdbenchError(f"{path} is no list of pictures", fix=OTHER_FOLDER)

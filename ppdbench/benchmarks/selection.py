@@ -117,14 +117,8 @@ def _add_named(
     from ppdbench.users.load import make_encoder
 
     for name in names:
-        if name in encoders:
-            continue
-        encoder = make_encoder(name, LoadContext(suite=suite, device=device))
-        if encoder.info.name in {other.info.name for other in encoders.values()}:
-            raise UsageError(
-                f"two of the encoders are called {encoder.info.name}", fix="name each once"
-            )
-        encoders[name] = encoder
+        if name not in encoders:
+            encoders[name] = make_encoder(name, LoadContext(suite=suite, device=device))
     return encoders
 
 

@@ -26,9 +26,9 @@ def shown_users(
 
     Args:
         roles: the roles; its last group is of unseen users where the suite has enough.
-        unserved: splits of which the model serves nobody, or not everybody.
         truth: says what each user likes most.
         profiles: context id -> the user's taste in words, as an encoder wrote it.
+        unserved: splits of which the model serves nobody, or not everybody.
     """
     groups = [[roles.members[number] for number in group] for group in roles.groups]
     groups = [group for group in groups if group[0].split not in unserved]

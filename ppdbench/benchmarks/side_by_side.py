@@ -9,6 +9,7 @@ Elsewhere: who they are (`sitters`), the folder (`pictures_folder`), measuring s
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -135,7 +136,7 @@ def side_by_side(
         rows.append(Row(name="nobody", generator=generator, seeds=seeds))
     about = _about(suite, caption, seeds, generators, encoder, found)
     path = out or Path("pictures") / f"{slug(name)}-{fingerprint(about)}"
-    with PicturesFolder(path, about) as folder:
+    with closing(PicturesFolder(path, about)) as folder:
         _fill(folder, rows, caption, suite, events)
     return path
 

@@ -79,11 +79,11 @@ def gallery(
     Raises:
         PpdbenchError: a record file is damaged. A single image that is not does not raise.
     """
+    # Of people there is a gallery of their own.
     drawn = [
         r for r in read_results(run_dir).values() if r.sample == 0 and r.benchmark == "rewards"
     ]
     model, baseline = summary["model"], summary["baseline"]
-    # Of people there is a gallery of their own.
     columns = [
         column
         for name in dict.fromkeys((baseline, model))

@@ -123,7 +123,7 @@ def _plain(shown: Shown) -> Text:
     from rich.text import Text
 
     if not shown.value:
-        return Text("–", style="dim")  # noqa: RUF001 - a dash for what there is not
+        return Text("\N{EN DASH}", style="dim")
     interval = f" [{shown.interval}]" if shown.interval else ""
     return Text(shown.value + interval)
 

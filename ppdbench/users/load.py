@@ -3,7 +3,8 @@
     llava-onevision:layer=-2,max_new_tokens=64
 
 An option is a keyword-only argument of the factory, its value read as the annotation says. The
-whole name is the encoder's, so that whoever is told it (an adapter's header) makes the same again.
+whole name is the encoder's, whatever it calls itself, so that whoever is told it (an adapter's
+header) makes the same again.
 """
 
 from __future__ import annotations
@@ -56,14 +57,14 @@ def make_encoder(name: str, context: LoadContext) -> UserEncoder:
             f"{called} gives no encoder: `info` or `encode` is missing",
             fix="let it be a function of a LoadContext that returns a UserEncoder",
         )
-    if plain != name:
-        try:
+    try:
+        if encoder.info.name != name:
             encoder.info = replace(encoder.info, name=name)
-        except (AttributeError, TypeError) as error:  # frozen, or no EncoderInfo
-            raise PpdbenchError(
-                f"{called} cannot be given its name with its options: {one_line(error)}",
-                fix="let its `info` be an EncoderInfo, and an attribute that can be set",
-            ) from error
+    except (AttributeError, TypeError) as error:  # frozen, or no EncoderInfo
+        raise PpdbenchError(
+            f"{called} cannot be given that name: {one_line(error)}",
+            fix="let its `info` be an EncoderInfo, and an attribute that can be set",
+        ) from error
     try:  # now, not after hours of embedding: all of it is recorded
         json.dumps(asdict(encoder.info), allow_nan=False)
     except (TypeError, ValueError) as error:

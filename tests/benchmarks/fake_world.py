@@ -160,13 +160,12 @@ class TowerReward(EmbeddingReward):
 
 class ToyGenerator:
     def __init__(self, name: str, shift: dict[str, float], *, conditioned: bool = False) -> None:
-        weights = frozenset({"reward_weights"}) if conditioned else frozenset()
         self.info = GeneratorInfo(
             name=name,
             version="1.0",
             revision=revision,
             licence="MIT",
-            conditions_on=weights,  # type: ignore[arg-type]
+            conditions_on=frozenset({"reward_weights"} if conditioned else ()),
             settings=settings,
         )
         self._shift = shift

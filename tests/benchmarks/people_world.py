@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import EntryPoint
-from typing import Any
+from typing import Any, Literal
 
 import fake_world
 import numpy as np
@@ -41,6 +41,8 @@ EACH = 8
 CAPTIONS = 2
 STRENGTH = 12.0
 IDENTIFIED = range(FIRST, FIRST + 12)
+
+Hears = Literal["reward_weights", "shots", "embeddings", "profile"]
 
 rename: Callable[[str], str] = str
 """What a user is called; tests give everybody another name."""
@@ -197,14 +199,18 @@ class Painter:
     """Adds to the noise that everybody starts from what `add` makes of a request."""
 
     def __init__(
-        self, name: str, add: Callable[[UserContext | None], Any], encoder: str | None, *hears: str
+        self,
+        name: str,
+        add: Callable[[UserContext | None], Any],
+        encoder: str | None,
+        *hears: Hears,
     ) -> None:
         self.info = GeneratorInfo(
             name=name,
             version="1.0",
             revision=fake_world.revision,
             licence="MIT",
-            conditions_on=frozenset(hears),  # type: ignore[arg-type]
+            conditions_on=frozenset(hears),
             encoder=encoder,
         )
         self._add = add

@@ -15,10 +15,9 @@ from PIL import Image
 from toy_runs import ITEMS, figures, run, summary_of, use_toy_world
 
 from ppdbench.benchmarks.evaluate import TooManyFailures
-from ppdbench.errors import (
-    PpdbenchError,
-)
+from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import GenerationRequest
+from ppdbench.runs.records import read_records
 
 world = pytest.fixture(autouse=True)(use_toy_world)
 
@@ -64,6 +63,27 @@ def test_a_failed_item_is_no_zero_and_is_tried_again(
         cell = summary_of(folder)["benchmarks"]["rewards"]["plain"]["red"]
         assert cell["win_rate"] is not None
         assert (cell["n"], cell["n_expected"]) == (11, 12)
+    run(tmp_path)
+    assert figures(folder) == before
+
+
+def test_a_lost_image_that_cannot_be_drawn_again_is_a_failed_item(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = run(tmp_path)
+    before = figures(folder)
+    lost = read_records(folder / "generations.jsonl")[0]
+    (folder / "images" / f"{lost['image']}.png").unlink()
+    (folder / "scores.jsonl").unlink()
+
+    def broken(_: Sequence[GenerationRequest]) -> None:
+        raise RuntimeError("no such colour")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(fake_world, "generate_error", broken)
+        with pytest.raises(TooManyFailures, match="no such colour"):
+            run(tmp_path)
+        assert [f["item"] for f in summary_of(folder)["failures"]] == [lost["item"]]
     run(tmp_path)
     assert figures(folder) == before
 

@@ -187,7 +187,7 @@ def test_a_folder_of_somebodys_files_is_refused(tmp_path: Path, name: str) -> No
         draw(users=["1001"], out=tmp_path / name)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"pictures": [1], "sheet": null}'])
+@pytest.mark.parametrize("text", ["{", "[]", "[5]", "{}", '{"pictures": [1], "sheet": null}'])
 def test_a_damaged_list_is_an_error_of_one_line(tmp_path: Path, text: str) -> None:
     (tmp_path / "pictures.json").write_text(text)
     with pytest.raises(PpdbenchError) as caught:

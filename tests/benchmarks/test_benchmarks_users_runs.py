@@ -168,12 +168,22 @@ def test_names_that_make_no_run_are_refused(
         run(tmp_path, **options)
 
 
-def test_two_encoders_of_one_name_are_refused(
+def test_an_encoder_goes_by_the_name_it_is_registered_by(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def painter(_: Any) -> people_world.Painter:
+        return people_world.Painter(
+            "painter", people_world._by_embedding("other"), "other", "embeddings"
+        )
+
+    monkeypatch.setattr(people_world, "painter", painter, raising=False)
+    monkeypatch.setitem(people_world.OWN["generators"], "painter", "painter")
     monkeypatch.setitem(people_world.OWN["encoders"], "other", "pair_encoder")
-    with pytest.raises(UsageError, match="two of the encoders are called pairs"):
-        run(tmp_path, **ALONE, encoders=["pairs", "other"])
+    found = summary_of(run(tmp_path, "painter", benchmarks=["users", "personal"], limit=2))
+    assert set(found["benchmarks"]["users"]) == {"other"}
+    assert found["benchmarks"]["personal"]["plain"]["all"]["win_rate"] > 0.95
+    beside = summary_of(run(tmp_path, **ALONE, encoders=["pairs", "other"]))["benchmarks"]["users"]
+    assert beside["pairs"] == beside["other"]
 
 
 def test_a_group_lost_by_any_encoder_withholds_a_run_of_encoders(

@@ -32,8 +32,8 @@ def a_crowd(seed: int) -> tuple[PairTable, SplitSettings]:
         caption=caption.astype(np.uint64),
         images=images.astype(np.uint64),
     )
-    sizes = {name.replace("-", "_"): int(rng.integers(0, 20)) for name in SPLITS[1:]}
-    return table, SplitSettings(**sizes, max_pairs_per_user=int(rng.integers(5, 200)))  # type: ignore[arg-type]
+    sizes: Any = {name.replace("-", "_"): int(rng.integers(0, 20)) for name in SPLITS[1:]}
+    return table, SplitSettings(**sizes, max_pairs_per_user=int(rng.integers(5, 200)))
 
 
 def split(table: PairTable, settings: SplitSettings) -> tuple[Assignment, tuple[Step, ...]]:

@@ -39,8 +39,9 @@ class OneLikesBright:
 
     def pairs(self, ids: list[str]) -> list[PreferencePair]:
         dark, light = (encode_png(Image.new("RGB", (4, 4), (v, v, v))) for v in (9, 200))
-        about = {"caption": "a", "image_0": light, "image_1": dark, "label_0": 1.0, "label_1": 0.0}
-        return [PreferencePair(id=i, user_id=int(i), **about) for i in ids]  # type: ignore[arg-type]
+        about: Any = {"caption": "a", "image_0": light, "image_1": dark}
+        labels: Any = {"label_0": 1.0, "label_1": 0.0}
+        return [PreferencePair(id=i, user_id=int(i), **about, **labels) for i in ids]
 
     def measure(self, images: list[Image.Image]) -> Any:
         return np.array([[np.asarray(image).mean()] for image in images])

@@ -10,8 +10,6 @@ import signal
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -27,7 +25,6 @@ from ppdbench.rewards import identity, loader, score
 from ppdbench.rewards.load import load_reward
 from ppdbench.rewards.open_clip_tower import OpenClipTower
 from ppdbench.rewards.scoring import DRIFT_IMAGES
-from ppdbench.rewards.sharding import Shards, shards
 
 KINDS = ("clip", "aesthetic", "hps")
 
@@ -419,33 +416,3 @@ def test_a_checkpoint_with_code_in_it_is_refused(
         )
     assert "more than tensors" in caught.value.fix
     assert not (tmp_path / "ran").exists()
-
-
-def test_processes_are_joined_on_a_cpu_that_nobody_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Left to itself accelerate joins none there, and each process would do everything.
-
-    Who is joined leaves once, before the interpreter goes: gloo's threads may abort it else.
-    """
-    asked: dict[str, Any] = {}
-    at_exit: list[Any] = []
-    left: list[bool] = []
-
-    def join(**how: Any) -> Any:
-        asked.update(how)
-        return SimpleNamespace(
-            process_index=1,
-            num_processes=2,
-            device="cpu",
-            destroy_process_group=lambda: left.append(True),
-        )
-
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    monkeypatch.setattr("ppdbench.rewards.sharding.resolve", lambda _: "cpu")
-    monkeypatch.setattr("accelerate.PartialState", join)
-    monkeypatch.setattr("atexit.register", at_exit.append)
-    for _ in range(2):
-        assert shards("auto") == Shards(1, 2, "cpu")
-    assert asked["cpu"] is True
-    (leave,) = set(at_exit)
-    leave()
-    assert left == [True]

@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner
 
 from ppdbench.cli import app
+from ppdbench.data.people import SplitPeople
 from ppdbench.data.pickapic import read_pairs
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import People, SuiteFiles
@@ -33,6 +34,12 @@ def source(tmp_path: Path) -> Path:
 
 def of(pairs: Path | None) -> PickapicSuite:
     return suite(SuiteFiles(pairs=pairs))
+
+
+def people_of(pairs: Path) -> SplitPeople:
+    people = of(pairs).people
+    assert people is not None
+    return people
 
 
 def test_without_pairs_there_are_no_people() -> None:
@@ -94,7 +101,7 @@ def test_splits_and_copies_are_made_once(
     train, validation = first.pairs("train"), first.pairs("validation")
     ids = {split: {p.id for p in read_pairs(path)} for split, path in
            (("train", train), ("validation", validation))}  # fmt: skip
-    assert len(ids["train"]) == first.people.splits().sizes["train"]["pairs"]  # type: ignore[union-attr]
+    assert len(ids["train"]) == people.splits().sizes["train"]["pairs"]
     assert ids["validation"] == {
         pair
         for user in people.users("validation-seen")
@@ -115,8 +122,7 @@ def test_splits_and_copies_are_made_once(
 
 
 def test_a_training_pair_comes_from_the_training_file(source: Path, cache: Path) -> None:
-    people = of(source).people
-    assert people is not None
+    people = people_of(source)
     used = people.splits().assignment
     shown = set(used.pair[people.shown_rows].tolist())
     trained = next(n for n in used.pair.tolist() if n not in shown)
@@ -125,9 +131,9 @@ def test_a_training_pair_comes_from_the_training_file(source: Path, cache: Path)
 
 
 def test_another_source_has_splits_of_its_own(source: Path, cache: Path) -> None:
-    digest = of(source).people.digest  # type: ignore[union-attr]
+    digest = people_of(source).digest
     write(source / "p.parquet", crowd(31))
-    assert of(source).people.digest != digest  # type: ignore[union-attr]
+    assert people_of(source).digest != digest
     assert len(list(cache.iterdir())) == 2
 
 
@@ -144,7 +150,7 @@ def test_splits_that_a_user_made_are_used_and_held_against_their_source(
     assert not list(cache.glob("*/splits.json"))
     write(source / "p.parquet", crowd(31))
     with pytest.raises(MissingPrerequisite, match=r"is not the p\.parquet that the splits"):
-        of(tmp_path / "mine").people.users("seen")  # type: ignore[union-attr]
+        people_of(tmp_path / "mine").users("seen")
 
 
 def test_a_held_out_image_that_cannot_be_decoded_says_how_to_go_on(
@@ -167,11 +173,11 @@ def test_splits_whose_pairs_were_moved_say_how_to_go_on(source: Path, tmp_path: 
     assert CliRunner().invoke(app, command).exit_code == 0
     source.rename(tmp_path / "moved")
     with pytest.raises(MissingPrerequisite, match=f"are not at {source}\n") as caught:
-        of(tmp_path / "mine").people.users("seen")  # type: ignore[union-attr]
+        people_of(tmp_path / "mine").users("seen")
     assert f"ppdbench data splits SOURCE --out {tmp_path / 'mine'}" in caught.value.fix
     command[2] = str(tmp_path / "moved")
     assert CliRunner().invoke(app, command).exit_code == 0
-    assert of(tmp_path / "mine").people.users("seen")  # type: ignore[union-attr]
+    assert people_of(tmp_path / "mine").users("seen")
 
 
 @pytest.mark.usefixtures("cache")
@@ -191,5 +197,5 @@ def test_a_cache_that_cannot_be_written_is_named(
     (tmp_path / "file").write_text("in the way")
     monkeypatch.setenv("PPDBENCH_CACHE", str(tmp_path / "file"))
     with pytest.raises(MissingPrerequisite, match="cannot be made") as caught:
-        of(source).people.users("seen")  # type: ignore[union-attr]
+        people_of(source).users("seen")
     assert "PPDBENCH_CACHE" in caught.value.fix

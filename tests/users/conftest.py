@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -23,6 +24,12 @@ def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 @pytest.fixture(scope="session")
 def vlm_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_vlm(tmp_path_factory.mktemp("vlm") / "tiny")
+
+
+@pytest.fixture
+def vlm_copy(vlm_folder: Path, tmp_path: Path) -> Path:
+    """The model's folder, to be changed."""
+    return Path(shutil.copytree(vlm_folder, tmp_path / "copy"))
 
 
 Users = Callable[..., list[UserContext]]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import re
 import signal
 import sqlite3
 import subprocess
@@ -20,13 +19,12 @@ import pytest
 import toy_encoder
 from toy_encoder import DIM, SlowVlm, ToyEncoder, noise_users
 
-from ppdbench.errors import PpdbenchError, UsageError
-from ppdbench.protocols import EncoderInfo, LoadContext, Shot, UserCode, UserContext
+from ppdbench.errors import PpdbenchError
+from ppdbench.protocols import EncoderInfo, Shot, UserCode, UserContext
 from ppdbench.rewards.sharding import Shards
 from ppdbench.users import encode, llava_onevision
 from ppdbench.users.encode import CodeStore, code_key, default_path, embed
 from ppdbench.users.llava_onevision import LlavaOnevisionEncoder
-from ppdbench.users.load import make_encoder
 from ppdbench.users.vlm_files import find_vlm
 
 Users = Callable[..., list[UserContext]]
@@ -425,82 +423,3 @@ def test_batches_of_none_are_refused() -> None:
     with pytest.raises(ValueError, match="batches of 0"):
         embed(ToyEncoder(), noise_users(1), batch_size=0)
     assert embed(ToyEncoder(), []) == []
-
-
-# --- made by name --------------------------------------------------------------------------------
-
-CONTEXT: Any = LoadContext(suite=None, device="cpu")  # type: ignore[arg-type]
-
-
-def test_encoders_are_made_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(UsageError, match="no encoder is called 'llava'") as caught:
-        make_encoder("llava", CONTEXT)
-    assert "llava-onevision" in caught.value.fix
-    made: Any = {
-        "good": ToyEncoder(),
-        "half": object(),
-        "odd": ToyEncoder(),
-    }
-    made["odd"].info = EncoderInfo(
-        name="odd", revision="1", dim=3, uses="shots", settings={"path": Path()}
-    )
-    monkeypatch.setattr("ppdbench.plugins.load", lambda _, name: lambda _: made[name])
-    assert make_encoder("good", CONTEXT) is made["good"]
-    with pytest.raises(PpdbenchError, match="gives no encoder"):
-        make_encoder("half", CONTEXT)
-    with pytest.raises(PpdbenchError, match="is not JSON"):
-        make_encoder("odd", CONTEXT)
-    with pytest.raises(PpdbenchError, match="encoder 'none' cannot be made: KeyError"):
-        make_encoder("none", CONTEXT)
-
-
-def test_options_follow_an_encoders_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    def factory(
-        context: LoadContext,  # noqa: ARG001
-        *,
-        revision: str = "1",
-        seconds: float | None = None,
-    ) -> ToyEncoder:
-        return ToyEncoder(revision, seconds or 0.0)
-
-    factories = {"toy": factory, "bare": lambda _: ToyEncoder()}
-    monkeypatch.setattr("ppdbench.plugins.load", lambda _, name: factories[name])
-    assert make_encoder("toy", CONTEXT).info == ToyEncoder().info
-    made = make_encoder("toy:revision=7, seconds=0.5", CONTEXT)
-    assert made.info == replace(ToyEncoder("7").info, name="toy:revision=7, seconds=0.5")
-    assert isinstance(made, ToyEncoder) and made._seconds == 0.5
-    wrong = {
-        "toy:revison=7": ("no option of encoder 'toy' is called 'revison'", "mean revision"),
-        "toy:seconds=long": ("seconds cannot be 'long'", "another value"),
-        "toy:": ("'' is no option with a value", "options: revision, seconds"),
-        "toy:revision": ("'revision' is no option with a value", "toy:option=value"),
-        "toy:revision=1,revision=2": ("'revision=2' is given twice", "options: revision"),
-        "bare:layer=1": ("encoder 'bare' has no options", "write bare alone"),
-    }
-    for name, (cause, fix) in wrong.items():
-        with pytest.raises(UsageError, match=re.escape(cause)) as caught:
-            make_encoder(name, CONTEXT)
-        assert fix in caught.value.fix
-    for odd in ("Unheard", ToyEncoder):  # no such name; no type of a value
-        factory.__annotations__["seconds"] = odd
-        with pytest.raises(PpdbenchError, match="options of encoder 'toy' cannot be read"):
-            make_encoder("toy:seconds=1", CONTEXT)
-
-
-def test_an_encoder_that_cannot_be_named_with_its_options_is_broken(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    class Frozen:
-        @property
-        def info(self) -> EncoderInfo:
-            return ToyEncoder().info
-
-        def encode(self, _users: Sequence[UserContext]) -> list[UserCode | None]:
-            return []
-
-    def factory(_context: LoadContext, *, side: int = 1) -> Frozen:  # noqa: ARG001
-        return Frozen()
-
-    monkeypatch.setattr("ppdbench.plugins.load", lambda *_: factory)
-    with pytest.raises(PpdbenchError, match="cannot be given its name with its options"):
-        make_encoder("toy:side=2", CONTEXT)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -106,7 +105,7 @@ def test_a_user_without_shots_has_none(encoder: LlavaOnevisionEncoder, users: Us
 def test_a_revision_covers_model_prompt_layer_and_length(
     encoder: LlavaOnevisionEncoder,
     vlm_folder: Path,
-    tmp_path: Path,
+    vlm_copy: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     files = find_vlm(str(vlm_folder))
@@ -115,11 +114,11 @@ def test_a_revision_covers_model_prompt_layer_and_length(
     assert LlavaOnevisionEncoder(files, max_new_tokens=12).info.revision == revisions[0]
     revisions.append(LlavaOnevisionEncoder(files, layer=-2).info.revision)
     revisions.append(LlavaOnevisionEncoder(files, max_new_tokens=5).info.revision)
-    folder = Path(shutil.copytree(vlm_folder, tmp_path / "copy"))
-    settings = json.loads((folder / "processor_config.json").read_text())
+    file = vlm_copy / "processor_config.json"
+    settings = json.loads(file.read_text())
     settings["image_processor"]["image_mean"] = [0.4, 0.5, 0.5]
-    (folder / "processor_config.json").write_text(json.dumps(settings))
-    revisions.append(LlavaOnevisionEncoder(find_vlm(str(folder))).info.revision)
+    file.write_text(json.dumps(settings))
+    revisions.append(LlavaOnevisionEncoder(find_vlm(str(vlm_copy))).info.revision)
     for constant in ("VERSION", "DESCRIBE"):
         with monkeypatch.context() as patch:
             patch.setattr(prompts, constant, "another")
@@ -130,11 +129,10 @@ def test_a_revision_covers_model_prompt_layer_and_length(
     assert (encoder.info.settings["precision"], bf16.settings["precision"]) == ("fp32", "bf16")
 
 
-def test_the_longest_answer_is_the_models_own_limit(vlm_folder: Path, tmp_path: Path) -> None:
-    assert LlavaOnevisionEncoder(find_vlm(str(vlm_folder))).info.settings["max_new_tokens"] == 12
-    folder = Path(shutil.copytree(vlm_folder, tmp_path / "copy"))
-    (folder / "generation_config.json").unlink()
-    info = LlavaOnevisionEncoder(find_vlm(str(folder))).info
+def test_the_longest_answer_is_the_models_own_limit(vlm_copy: Path) -> None:
+    assert LlavaOnevisionEncoder(find_vlm(str(vlm_copy))).info.settings["max_new_tokens"] == 12
+    (vlm_copy / "generation_config.json").unlink()
+    info = LlavaOnevisionEncoder(find_vlm(str(vlm_copy))).info
     assert info.settings["max_new_tokens"] == llava_onevision.MAX_NEW_TOKENS
 
 

@@ -7,7 +7,7 @@ who asks it (`ppdbench.users.vlm`).
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from ppdbench.suites.shapes.renderer import SIDE
@@ -23,6 +23,21 @@ TEMPLATE = (
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 """Qwen2's turns; images stand where the text says `<image>`."""
+TEXT: Mapping[str, Any] = {
+    "hidden_size": 96,
+    "intermediate_size": 256,
+    "num_hidden_layers": 6,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "tie_word_embeddings": True,
+}
+VISION: Mapping[str, Any] = {
+    "hidden_size": 96,
+    "intermediate_size": 256,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+}
+"""Sizes of the language model, and of the vision tower."""
 
 
 def new_processor(corpus: Iterable[str]) -> Any:
@@ -77,8 +92,10 @@ def new_processor(corpus: Iterable[str]) -> Any:
     )
 
 
-def new_model(processor: Any) -> Any:
-    """An untrained model for that processor; seed torch before."""
+def new_model(
+    processor: Any, text: Mapping[str, Any] = TEXT, vision: Mapping[str, Any] = VISION
+) -> Any:
+    """An untrained model for that processor, of those sizes; seed torch before."""
     from transformers import (
         LlavaOnevisionConfig,
         LlavaOnevisionForConditionalGeneration,
@@ -88,39 +105,26 @@ def new_model(processor: Any) -> Any:
 
     tokenizer = processor.tokenizer
     ids = {mark: tokenizer.convert_tokens_to_ids(mark) for mark in (PAD, END, IMAGE, VIDEO)}
-    text = Qwen2Config(
-        vocab_size=len(tokenizer),
-        hidden_size=96,
-        intermediate_size=256,
-        num_hidden_layers=6,
-        num_attention_heads=4,
-        num_key_value_heads=2,
-        max_position_embeddings=CONTEXT,
-        tie_word_embeddings=True,
-        bos_token_id=ids[PAD],
-        eos_token_id=ids[END],
-        pad_token_id=ids[PAD],
-        use_sliding_window=False,
-    )
-    vision = SiglipVisionConfig(
-        hidden_size=96,
-        intermediate_size=256,
-        num_hidden_layers=3,
-        num_attention_heads=4,
-        image_size=SIDE,
-        patch_size=PATCH,
-        vision_use_head=False,
-    )
     model = LlavaOnevisionForConditionalGeneration(
         LlavaOnevisionConfig(
-            text_config=text,
-            vision_config=vision,
+            text_config=Qwen2Config(
+                **text,
+                vocab_size=len(tokenizer),
+                max_position_embeddings=CONTEXT,
+                bos_token_id=ids[PAD],
+                eos_token_id=ids[END],
+                pad_token_id=ids[PAD],
+                use_sliding_window=False,
+            ),
+            vision_config=SiglipVisionConfig(
+                **vision, image_size=SIDE, patch_size=PATCH, vision_use_head=False
+            ),
             image_token_index=ids[IMAGE],
             video_token_index=ids[VIDEO],
             vision_feature_select_strategy="full",
             vision_feature_layer=-1,
             image_grid_pinpoints=[[SIDE, SIDE]],
-            tie_word_embeddings=True,
+            tie_word_embeddings=text["tie_word_embeddings"],
         )
     )
     model.generation_config.max_new_tokens = 96
