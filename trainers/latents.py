@@ -45,7 +45,9 @@ SCHEMA_VERSION = 1
 SHARD_PAIRS = 1024
 SHARD_CAPTIONS = 4096
 ENCODE_ROWS = 128
-"""Images a forward of the compressor."""
+"""Images, or captions, a forward of the compressor or the text encoder, at most."""
+ENCODE_PIXELS = 8 * 1024**2
+"""Pixels a forward of the compressor, at most: a GB for each layer of 32 channels."""
 UNREADABLE = "unreadable image"
 """Why a pair is left out of a cache."""
 
@@ -251,10 +253,10 @@ def _encode_images(
 
 def _encode(images: Sequence[bytes], base: Base, size: tuple[int, int], bad: Tensor) -> Tensor:
     """Latents (N, C, H, W); of black for images that do not decode, marked in `bad` (N,)."""
-    parts = []
-    for start in range(0, len(images), ENCODE_ROWS):
+    parts, rows = [], max(1, min(ENCODE_ROWS, ENCODE_PIXELS // (size[0] * size[1])))
+    for start in range(0, len(images), rows):
         block = []
-        for row, data in enumerate(images[start : start + ENCODE_ROWS], start=start):
+        for row, data in enumerate(images[start : start + rows], start=start):
             try:
                 block.append(as_tensor(decode_image(data), size))
             except PpdbenchError:

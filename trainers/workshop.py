@@ -163,13 +163,24 @@ class Workshop:
         """What the outcome depends on: configuration, data, base, and with users the encoder."""
         known = {
             "config": as_mapping(self.config),
-            "suite": self.suite.digest,
+            "suite": self._suite_digest,
             "pairs": file_sha256(self.pairs("train")),
             "base": self.base.sha256,
         }
         if self.encoder is not None:
             known["encoder"] = self.encoder.info.revision
         return known
+
+    @property
+    def _suite_digest(self) -> str:
+        """The suite's, or its people's: captions may not be here, and training needs none."""
+        people = self.suite.people
+        try:
+            return self.suite.digest
+        except MissingPrerequisite:
+            if people is None:
+                raise
+            return people.digest
 
     @property
     def done(self) -> bool:

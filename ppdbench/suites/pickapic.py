@@ -74,17 +74,21 @@ class PickapicSuite:
         )
 
     def captions(self, split: Split) -> Sequence[Caption]:
-        """All captions of the file, which are the test split.
+        """All captions of the file, the test split; for validation, the pairs' held-out ones.
 
         Raises:
-            MissingPrerequisite: no file was named, or another split is asked for.
-            PpdbenchError: the file is unusable.
+            MissingPrerequisite: no file was named, or no pairs, or the train split is asked for.
+            PpdbenchError: a file is unusable.
         """
-        if split != "test":
-            raise MissingPrerequisite(
-                f"pickapic has no {split} captions", fix="use the test split: PartiPrompts"
-            )
-        return self._parti.captions
+        if split == "test":
+            return self._parti.captions
+        if split == "validation" and self.people is not None:
+            users = self.people.users("validation-seen")
+            return [caption for user in users for caption in user.captions]
+        raise MissingPrerequisite(
+            f"pickapic has no {split} captions",
+            fix="use the test split, PartiPrompts, or with --pairs the validation split",
+        )
 
     def rewards(self) -> Sequence[RewardSpec]:
         """CLIP ViT-H/14, LAION Aesthetic, HPSv2.1, and HPSv2.0 as HPSv2.1's gold twin."""

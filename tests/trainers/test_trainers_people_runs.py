@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import runpy
 import sys
 from collections.abc import Callable
 from dataclasses import replace
@@ -15,12 +16,14 @@ import pytest
 import tiny_people
 from numpy.typing import NDArray
 from safetensors.torch import load_file
-from tiny_cascade import Log
+from tiny_cascade import Log, TinySuite
 from tiny_people import FEW, STRANGER, ColourEncoder, PeopleSuite, train_for_people, use_encoder
 from trained import killed_at, metrics_of, place, run_script, same_outcome
 
 from ppdbench.data.pickapic import read_pairs, write_pairs
 from ppdbench.errors import FingerprintMismatch, MissingPrerequisite, UsageError
+from ppdbench.protocols import SuiteFiles
+from ppdbench.suites.pickapic import PickapicSuite
 from trainers import embeddings, latents, loop, results
 from trainers.checkpoints import read_header
 from trainers.config import load_config
@@ -71,6 +74,26 @@ def test_whom_the_encoder_cannot_serve_is_left_out(
     assert facts["users"]["digest"] == users_digest(["0", "1", "3", "5"])
     assert facts["left_out"]["people"]["of a user without an embedding"] == 10
     assert any("4 people, 7 embeddings by colours" in note for note in log.notes)
+
+
+def test_real_pairs_teach_without_the_captions_that_only_evaluation_needs(
+    tmp_path: Path, tiny_base_folder: Path
+) -> None:
+    """`train-reference --suite pickapic --pairs PATH --users ENCODER`, but for the size."""
+    made = runpy.run_path(str(Path(__file__).parents[1] / "data" / "made_pairs.py"))
+    pairs = made["write"](tmp_path / "pairs.parquet", made["crowd"](12))
+    suite = PickapicSuite(SuiteFiles(pairs=pairs), sampling=TinySuite(tmp_path).sampling)
+    log = Log()
+    folder = train_for_people(
+        "ppd", tiny_base_folder, tmp_path / "out", ["steps=1"], suite=suite, log=log
+    )
+    facts, people = read_header(folder).facts, suite.people
+    assert people is not None
+    held_out = {user.id for user in people.users("unseen")}
+    assert held_out and facts["users"]["count"] > 0
+    assert facts["users"]["count"] <= 12 - len(held_out)
+    assert [*(folder / "validation").iterdir()]  # drawn for the captions of validation users
+    assert "--pairs pairs.parquet" in json.loads((folder / "manifest.json").read_text())["command"]
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from ppdbench.protocols import (
     LoadContext,
     PreferencePair,
     Split,
+    Suite,
     UserCode,
     UserContext,
 )
@@ -114,14 +115,20 @@ def use_encoder(patch: Any, encoder: ColourEncoder) -> None:
 
 
 def train_for_people(
-    method: str, base: Path, output: Path, overrides: Sequence[str] = (), *, log: Log | None = None
+    method: str,
+    base: Path,
+    output: Path,
+    overrides: Sequence[str] = (),
+    *,
+    suite: Suite | None = None,
+    log: Log | None = None,
 ) -> Path:
-    """Train a method for the tiny people."""
+    """Train a method for the tiny people, or for those of a suite."""
     from trainers import ppd, sft
     from trainers.config import CONFIGS
 
     result: Path = {"ppd": ppd, "sft": sft}[method].train(
-        PeopleSuite(output.parent),
+        suite or PeopleSuite(output.parent),
         output=output,
         config=CONFIGS / "shapes" / f"{method}-users.yaml",
         overrides=[*OVERRIDES, "users.encoder=colours", f"base={base}", *overrides],
