@@ -4,7 +4,9 @@
 
 The vision-language model chooses between the two images of every held-out pair, asked in both
 orders, and writes a profile whose first word should be the attribute that the user cares most for;
-a bilinear probe guesses the same choices from the embeddings of each encoder. Suite `shapes`.
+a bilinear probe guesses the same choices from the embeddings of each encoder. The classifier of
+benchmark `users` tells training people apart by these, and by what an encoder that reads every
+picture and choice without error would say: the exact posterior mean of the taste. Suite `shapes`.
 Writes results/user_embeddings.json. Exits 1 where the VLM stays below 90% of the way to a ceiling.
 """
 
@@ -21,10 +23,15 @@ import numpy as np
 from result_file import RESULTS, header, write_result
 
 from ppdbench.benchmarks.probe import probe_encoder
+from ppdbench.benchmarks.user_classifier import identify
 from ppdbench.data.images import decode_image
 from ppdbench.protocols import EvaluatedUser, LoadContext, PreferencePair, UserEncoder, UserSplit
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
+from ppdbench.statistics.top_k import ranks, top_k
 from ppdbench.suites.shapes.attributes import ATTRIBUTES
+from ppdbench.suites.shapes.beliefs import posterior, taste_prior
+from ppdbench.suites.shapes.differences import differences
+from ppdbench.suites.shapes.evaluated import ShapesPeople
 from ppdbench.suites.shapes.suite import ShapesSuite
 from ppdbench.users.contexts import UserContexts
 from ppdbench.users.encode import embed
@@ -132,6 +139,43 @@ def measure(suite: ShapesSuite, encoder: LlavaOnevisionEncoder, split: UserSplit
     }
 
 
+def told_apart(
+    people: ShapesPeople, encoders: Sequence[UserEncoder], *, topics: bool
+) -> dict[str, Any]:
+    """Top-16 of the classifier by each encoder and by the exact posterior mean, and the ceiling."""
+    users = people.identified(topics=topics)
+    shown = [(user.id, group) for user in users for group in (*user.train, *user.test)]
+    row_of = {user.id: row for row, user in enumerate(users)}
+    own = np.array([row_of[user] for user, _ in shown])
+    of_user = [np.arange(len(user.train) + len(user.test)) for user in users]
+    numbers = np.concatenate(of_user)
+    learnt = np.concatenate([n < len(u.train) for n, u in zip(of_user, users, strict=True)])
+    ids = sorted({identity for _, group in shown for identity in group})
+    told = dict(zip(ids, differences(people, ids), strict=True))
+    means = [
+        posterior(np.array([told[identity] for identity in group])) @ taste_prior()
+        for _, group in shown
+    ]
+    said = {"posterior mean": np.array(means)}
+    for encoder in encoders:
+        codes = embed(encoder, UserContexts(people, shown), events=Quiet())
+        said[encoder.info.name] = np.array([code.embedding for code in codes if code])
+    ceiling = people.truth.identification_ceilings(topics=topics)["top16"]
+    found: dict[str, Any] = {"ceiling_top16": ceiling, "n_users": len(users)}
+    for name, vectors in said.items():
+        scores = identify(
+            vectors[learnt], own[learnt], numbers[learnt], vectors[~learnt], len(users)
+        ).scores
+        top16 = top_k(ranks(scores, own[~learnt]), 16, len(users), own[~learnt])
+        found[name] = {
+            "top16": top16.accuracy,
+            "ci_low": top16.ci_low,
+            "ci_high": top16.ci_high,
+            "of_ceiling": round(cast(float, top16.accuracy) / ceiling, 4),
+        }
+    return found
+
+
 def main() -> int:
     """Parse, measure, write, judge."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -143,6 +187,7 @@ def main() -> int:
     suite = ShapesSuite()
     encoder = LlavaOnevisionEncoder(find_vlm(given.vlm or suite.vlm), "cpu")
     found = measure(suite, encoder, given.split)
+    encoders: list[UserEncoder] = []
     for name in () if given.no_probe else ENCODERS:
         own: UserEncoder = encoder
         if name != encoder.info.name:
@@ -150,6 +195,9 @@ def main() -> int:
         found[f"probe:{name}"] = probe_encoder(
             own, suite.people, suite.people.truth.measure, split=given.split, events=Quiet()
         )
+        encoders.append(own)
+    for kind in ("topics", "common") if encoders else ():
+        found[f"told apart:{kind}"] = told_apart(suite.people, encoders, topics=kind == "topics")
     passed = all(found[name]["way_from_chance"] >= BAR for name in ("choice", "dominant"))
     record = {
         **header(),
