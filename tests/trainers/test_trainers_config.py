@@ -45,8 +45,9 @@ def test_users_are_asked_for_by_their_encoder() -> None:
     assert asked.adapter.user_dim is None
     assert resolve("ppd", "shapes", None, ["users.encoder=onehot", "users.encoder=null"]) == alone
     sft = resolve("sft", "shapes", None, ["users.encoder=onehot", "users.groups=2"])
-    assert (sft.users.groups, sft.adapter, sft.timesteps) == (2, asked.adapter, asked.timesteps)
+    assert (sft.users.groups, sft.adapter) == (2, asked.adapter)
     assert (sft.steps, sft.batch_size) == (asked.steps, asked.batch_size)
+    assert sft.timesteps == resolve("sft", "shapes", None, []).timesteps
 
 
 def test_a_run_without_users_is_described_as_before_there_were_any() -> None:
