@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ppdbench import plugins
-from ppdbench.leaderboard.recorded import Baseline, recorded
+from ppdbench.leaderboard.recorded import Baseline, Crowd, recorded
 from ppdbench.protocols import LoadContext, Suite
+from ppdbench.users.load import make_encoder
 
 ENTRIES = sorted((Path(__file__).resolve().parents[2] / "leaderboards").glob("*/*/entry.json"))
 
@@ -21,11 +22,17 @@ def test_a_shipped_entry_is_comparable_and_of_the_shipped_weights(path: Path) ->
     notes: list[str] = []
     context = LoadContext(suite=suite, device="cpu")
     base = plugins.load("generators", suite.baseline)(context)
+    beside = Baseline(name=suite.baseline, revision=base.info.revision)
+    people = suite.people
+    crowd = people and people.truth and Crowd(digest=people.digest, truth=people.truth.identity)
+    found = recorded(suite_name, suite.digest, beside, crowd=crowd, note=notes.append)
+    assert name in found and not notes
+    if encoder := found[name].settings.get("encoder"):  # for people: its weights do not ship
+        assert encoder["revision"] == make_encoder(encoder["name"], context).info.revision
+        assert found[name].personal
+        return
     # Other training seeds are not shipped: the first one's settings must be theirs.
     generator = plugins.load("generators", name.partition("-seed-")[0])(context)
-    beside = Baseline(name=suite.baseline, revision=base.info.revision)
-    found = recorded(suite_name, suite.digest, beside, note=notes.append)
-    assert name in found, notes
     if "-seed-" in name:
         settings = [
             json.loads(json.dumps(dict(s))) for s in (found[name].settings, generator.info.settings)
