@@ -159,6 +159,8 @@ def told_apart(
     said = {"posterior mean": np.array(means)}
     for encoder in encoders:
         codes = embed(encoder, UserContexts(people, shown), events=Quiet())
+        if None in codes:
+            raise ValueError(f"{encoder.info.name} lacks embeddings of training people")
         said[encoder.info.name] = np.array([code.embedding for code in codes if code])
     ceiling = people.truth.identification_ceilings(topics=topics)["top16"]
     found: dict[str, Any] = {"ceiling_top16": ceiling, "n_users": len(users)}

@@ -274,7 +274,7 @@ def _check_shots(config: TrainConfig, encoder: UserEncoder) -> None:
 
 
 def _command(method: str, suite: Suite, config: Path | None, overrides: Sequence[str]) -> str:
-    """The command that repeats a training, once the places of files stand before their names."""
+    """The command that repeats a training; absolute paths are cut to their last part."""
     supplied: SuiteFiles = getattr(suite, "files", SuiteFiles())  # a suite need not have it
     files = {"--pairs": supplied.pairs, "--vlm": supplied.vlm, "--config": config}
     words = ["ppdbench", "train-reference", "--method", method, "--suite", suite.name]
