@@ -24,7 +24,8 @@ def test_a_shipped_entry_is_comparable_and_of_the_shipped_weights(path: Path) ->
     base = plugins.load("generators", suite.baseline)(context)
     beside = Baseline(name=suite.baseline, revision=base.info.revision)
     people = suite.people
-    crowd = people and people.truth and Crowd(digest=people.digest, truth=people.truth.identity)
+    assert people is not None and people.truth is not None
+    crowd = Crowd(digest=people.digest, truth=people.truth.identity)
     found = recorded(suite_name, suite.digest, beside, crowd=crowd, note=notes.append)
     assert name in found and not notes
     if encoder := found[name].settings.get("encoder"):  # for people: its weights do not ship
