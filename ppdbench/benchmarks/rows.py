@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ppdbench.benchmarks.plan import Drawn, Item, user_id
@@ -34,6 +34,8 @@ class Row:
     n_ok: int
     """Items drawn and measured by every scorer."""
     n_expected: int
+    unserved: Mapping[str, int] = field(default_factory=dict)
+    """Of a recorded one: split -> users whom it cannot serve, where there are any."""
 
     @property
     def conditioned(self) -> bool:
@@ -120,6 +122,7 @@ def recorded_row(
         results=found,
         n_ok=count_ok(found, rewards, classified),
         n_expected=expected,
+        unserved=entry.unserved,
     )
 
 

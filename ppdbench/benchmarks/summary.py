@@ -307,7 +307,7 @@ def _personal(
             model=job.model,
             baseline=job.suite.baseline,
             opponents=_opponents(job, "personal"),
-            unserved=job.unserved,
+            unserved={name: row.unserved for name, row in rows.items()} | dict(job.unserved),
             withheld=withheld,
         )
     ) | shown_users(

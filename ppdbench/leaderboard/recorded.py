@@ -13,7 +13,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
@@ -76,6 +76,8 @@ class RecordedEntry:
     """Of benchmark `rewards`."""
     personal: tuple[Result, ...] = ()
     """Of benchmark `personal`."""
+    unserved: Mapping[str, int] = field(default_factory=dict)
+    """Split -> users whom it cannot serve, where there are any."""
     sha256: str
     """Over both files of the entry."""
 
@@ -155,8 +157,10 @@ def record_entry(run_dir: Path, generator_name: str, out_dir: Path) -> Path:
             f"{generator_name} drew nothing in {run_dir}",
             fix="record a run of benchmark rewards or personal",
         )
-    people = {"people": spec["people"]} if any(r.benchmark == PERSONAL for r in results) else {}
     row = summary["generators"][generator_name]
+    people: dict[str, Any] = {}
+    if any(r.benchmark == PERSONAL for r in results):
+        people = {"people": spec["people"], "unserved": row.get("unserved", {})}
     out = out_dir / generator_name
     # entry.json last: without it the folder is no entry.
     write_atomic(out / "scores.jsonl", "".join(json.dumps(_line(r)) + "\n" for r in results))
@@ -237,6 +241,7 @@ def _read(
         scorers=entry["scorers"],
         results=rewards,
         personal=personal if crowd and not why else (),
+        unserved=entry.get("unserved", {}),
         sha256=hashlib.sha256(about + scores).hexdigest(),
     )
 

@@ -67,7 +67,7 @@ def test_each_benchmark_has_opponents_of_its_own(
     assert list(found["personal"]) == ["plain", "ider", "absent"]
     ider = found["personal"]["ider"]
     assert ider["seen"]["source"] == "recorded" and ider["seen"]["win_rate"] is not None
-    assert "has no recorded pictures for unseen users" in ider["unseen"]["reason"]
+    assert ider["unseen"]["reason"] == ider["all"]["reason"] == "ider cannot serve unseen users"
     absent = found["personal"]["absent"]["all"]
     assert absent["win_rate"] is None and "--model absent" in absent["reason"]
     # The people's opponents are named in the summary's inputs.
