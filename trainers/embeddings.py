@@ -6,7 +6,6 @@ what is learnt under their embeddings (`people.py`); encoding itself (`ppdbench.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from safetensors.torch import save
 
 from ppdbench.protocols import Events, PreferencePair, UserContext, UserEncoder
 from ppdbench.runs.atomic import write_atomic
+from ppdbench.runs.file_names import file_name
 from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.users.contexts import shot_of
 from ppdbench.users.encode import embed
@@ -63,7 +63,7 @@ def embed_groups(
         "encoder": encoder.info.revision,
         "groups": [[group.user, *group.rows] for group in groups],
     }
-    name = re.sub(r"[^\w.,=+-]", "-", encoder.info.name)  # options follow it after a colon
+    name = file_name(encoder.info.name)  # options follow it after a colon
     file = cache.folder / f"users-{name}-{fingerprint(made_of)}.safetensors"
     if not file.is_file():
         # By their last pairs, so that one reading of the file completes one after the other.

@@ -132,7 +132,7 @@ def _figures(
     )
     row = comparison.rows.get(opponent)
     cell["source"] = row.source if row else None
-    hidden = comparison.withheld or _strangers(comparison, pictures, opponent, split)
+    hidden = comparison.withheld or _strangers(comparison, opponent, split)
     if hidden:
         kept = {key: cell[key] for key in (*COUNTS, "test", "interval", "source")}
         return {**dict.fromkeys(cell), **kept, "reason": hidden}
@@ -149,10 +149,7 @@ def _shuffled(roles: Roles, ours: Pictures, case: Case) -> Attributes | None:
 
 
 def _strangers(
-    comparison: PersonalComparison,
-    pictures: Mapping[str, Pictures],
-    opponent: str,
-    split: PersonalSplit | None,
+    comparison: PersonalComparison, opponent: str, split: PersonalSplit | None
 ) -> str | None:
     """Who cannot serve the users of a cell; a rate over some of them would pass for all."""
     asked = [each for each in SPLITS if split in (None, each)]
@@ -161,23 +158,7 @@ def _strangers(
         splits = [each for each in asked if unserved.get(each)]
         if splits:
             return f"{name} cannot serve {' and '.join(splits)} users"
-    row = comparison.rows.get(opponent)
-    if row is not None and row.source == "recorded":
-        without = _without(comparison.roles, pictures[opponent])
-        splits = [each for each in asked if each in without]
-        if splits:
-            return f"{opponent} has no recorded pictures for {' and '.join(splits)} users"
     return None
-
-
-def _without(roles: Roles, pictures: Pictures) -> list[PersonalSplit]:
-    """Splits that have users and not one picture."""
-    found = {split: cases(roles, split) for split in SPLITS}
-    return [
-        split
-        for split, own in found.items()
-        if own and all(pictures.own(case) is None for case in own)
-    ]
 
 
 def _fidelity(comparison: PersonalComparison) -> dict[str, Any]:

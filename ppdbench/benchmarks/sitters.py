@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import difflib
 import itertools
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +28,7 @@ from ppdbench.protocols import (
     UserEncoder,
     UserSplit,
 )
+from ppdbench.runs.file_names import file_name
 
 MEASURED: tuple[UserSplit, ...] = ("seen", "unseen")
 """Where an id is looked up first: by these shots `eval` draws for its user."""
@@ -148,8 +148,8 @@ def given_to(
 
 
 def slug(name: str) -> str:
-    """A name that is a file's too, and never empty or hidden."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).strip("._")[:60] or "_"
+    """A name that is a file's too, and leaves room in it for more."""
+    return file_name(name)[:60]
 
 
 def _free(name: str, taken: set[str]) -> str:

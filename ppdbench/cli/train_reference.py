@@ -7,7 +7,6 @@ Elsewhere: the plug-ins that come with ppdbench (`trainers/`), their configurati
 from __future__ import annotations
 
 import json
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -15,6 +14,7 @@ import typer
 
 from ppdbench.cli import options
 from ppdbench.cli.errors import reported
+from ppdbench.runs.file_names import file_name
 
 
 @reported
@@ -79,9 +79,9 @@ def run(
 def _default_output(suite: str, method: str, overrides: list[str]) -> Path:
     """Folder named as the entry it trains: a reward, or an encoder, makes a model of its own.
 
-    An encoder's options are in its name, and what in them no file system takes is a hyphen.
+    An encoder's options are in its name, and what in them no file system takes is a low line.
     """
     given = dict(text.split("=", 1) for text in overrides if "=" in text)
     own = [given.get(key, "") for key in ("reward", "users.encoder")]
     name = "-".join([method, *(v for v in own if v not in ("", "null"))])
-    return Path("trained") / suite / re.sub(r"[^\w.,=+-]", "-", name)
+    return Path("trained") / suite / file_name(name)

@@ -241,7 +241,7 @@ def _read(
         scorers=entry["scorers"],
         results=rewards,
         personal=personal if crowd and not why else (),
-        unserved=entry.get("unserved", {}),
+        unserved=entry["unserved"] if personal else {},
         sha256=hashlib.sha256(about + scores).hexdigest(),
     )
 

@@ -9,7 +9,6 @@ last one stopped. Elsewhere: each kind of file (`records`, `images`, `status`), 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any, Self
 from ppdbench.errors import FingerprintMismatch, PpdbenchError, from_os_error
 from ppdbench.runs.atomic import remove_leftovers, write_json
 from ppdbench.runs.environment import environment
+from ppdbench.runs.file_names import file_name
 from ppdbench.runs.fingerprint import differences, fingerprint
 from ppdbench.runs.images import ImageStore
 from ppdbench.runs.lock import RunLock
@@ -49,7 +49,7 @@ class RunDirectory:
             FingerprintMismatch: the folder's spec.json says otherwise; names the fields.
             PpdbenchError: another process works there, or the folder cannot be written.
         """
-        return cls.at(root / _safe(suite) / f"{_safe(model)}-{fingerprint(spec)}", spec)
+        return cls.at(root / file_name(suite) / f"{file_name(model)}-{fingerprint(spec)}", spec)
 
     @classmethod
     def at(cls, path: Path, spec: Mapping[str, Any]) -> RunDirectory:
@@ -159,8 +159,3 @@ def _settle(path: Path, spec: Mapping[str, Any]) -> None:
             f"{path.parent} holds results of other settings: {', '.join(fields)} differ",
             fix="restore its spec.json, or choose another folder with --runs DIR",
         )
-
-
-def _safe(name: str) -> str:
-    """A name that is a folder's name too: `package.module:attr`, say."""
-    return re.sub(r"[^A-Za-z0-9._-]+", "_", name).lstrip(".") or "_"

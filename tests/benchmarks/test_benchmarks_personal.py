@@ -269,13 +269,13 @@ def test_recorded_pictures_of_seen_users_alone_do_not_pass_for_all() -> None:
             model="model",
             baseline="plain",
             opponents=["rival"],
-            unserved={},
+            unserved={"rival": {"unseen": 192}},
         )
     )["personal"]["rival"]
     assert cells["seen"]["win_rate"] > 0.5 and cells["seen"]["n_users"] == 34
     for split in ("unseen", "all"):
         assert cells[split]["win_rate"] is cells[split]["personal_gain"] is None
-        assert cells[split]["reason"] == "rival has no recorded pictures for unseen users"
+        assert cells[split]["reason"] == "rival cannot serve unseen users"
 
 
 def test_fidelity_has_users_as_the_sample() -> None:

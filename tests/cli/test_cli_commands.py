@@ -132,7 +132,7 @@ def test_train_reference_passes_on_what_was_typed(
         ("--users a users.encoder=b", ["users.encoder=a", "users.encoder=b"], "mine-b"),
         ("--users a users.encoder=null", ["users.encoder=a", "users.encoder=null"], "mine"),
         ("reward=x reward=clip", ["reward=x", "reward=clip"], "mine-clip"),
-        ("--users a:b=-2,c=/d", ["users.encoder=a:b=-2,c=/d"], "mine-a-b=-2,c=-d"),
+        ("--users a:b=-2,c=/d", ["users.encoder=a:b=-2,c=/d"], "mine-a_b_-2_c_d"),
     ],
 )
 def test_users_are_a_setting_and_name_the_folder(

@@ -184,7 +184,7 @@ def test_groups_are_embedded_once_and_in_their_own_order(
     encoder.info = replace(encoder.info, name="colours:of=a/b")
     embed_groups(groups, path, cache, encoder, events=Silence())
     files = [file.name.rpartition("-")[0] for file in cache.folder.glob("users-*")]
-    assert sorted(files) == ["users-colours", "users-colours-of=a-b"]
+    assert sorted(files) == ["users-colours", "users-colours_of_a_b"]
     encoder.asked = len(groups)
     # The file is of these groups and this encoder; the users' cache knows contents.
     other = ColourEncoder(revision="2")

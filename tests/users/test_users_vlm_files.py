@@ -25,7 +25,7 @@ def test_one_model_is_loaded_once(vlm_folder: Path) -> None:
     vlm = load_vlm(find_vlm(str(vlm_folder)), "cpu")
     assert load_vlm(find_vlm(str(vlm_folder)), "cpu") is vlm
     with pytest.raises(UsageError, match="fp64"):
-        load_vlm(find_vlm(str(vlm_folder)), "cpu", "fp64")  # type: ignore[arg-type]
+        load_vlm(find_vlm(str(vlm_folder)), "cpu", "fp64")  # type: ignore[arg-type]  # what a user may type
 
 
 def test_the_hash_is_over_all_that_is_read(vlm_folder: Path, vlm_copy: Path) -> None:
