@@ -6,6 +6,7 @@
     ├── UsageError            2  the command line, a config or a plug-in's name is wrong
     ├── MissingPrerequisite   3  weights, data, a library, a writable folder or disk space
     ├── FingerprintMismatch   4  the run directory holds results of other settings
+    ├── BudgetReached         5  more calls would cost more than allowed; what was paid for is saved
     └── Interrupted         130  Ctrl-C or SIGTERM; what was done is saved
 """
 
@@ -47,6 +48,16 @@ class FingerprintMismatch(PpdbenchError):
     """The run directory was made with settings that give other results."""
 
     exit_code = 4
+
+
+class BudgetReached(PpdbenchError):
+    """The next call may cost more than is left; what was paid for is saved, in `run` if any."""
+
+    exit_code = 5
+
+    def __init__(self, cause: str, *, fix: str, run: Path | None = None) -> None:
+        super().__init__(cause, fix=fix)
+        self.run = run
 
 
 class Interrupted(PpdbenchError):

@@ -1,8 +1,8 @@
 """Plug-ins by entry point: listed without importing, loaded when used, named when broken.
 
-Groups are `ppdbench.encoders`, `ppdbench.generators`, `ppdbench.rewards`, `ppdbench.suites` and
-`ppdbench.trainers`; what each entry point must name is said in `protocols`. A generator may also be
-given as "package.module:attr".
+Groups are `ppdbench.encoders`, `ppdbench.generators`, `ppdbench.judges`, `ppdbench.rewards`,
+`ppdbench.suites` and `ppdbench.trainers`; what each entry point must name is said in `protocols`.
+A generator may also be given as "package.module:attr".
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import Any, Literal
 from ppdbench.errors import PpdbenchError, UsageError, missing_module, unknown_name
 from ppdbench.protocols import SuiteFiles
 
-Group = Literal["encoders", "generators", "rewards", "suites", "trainers"]
+Group = Literal["encoders", "generators", "judges", "rewards", "suites", "trainers"]
 
 
 def names(group: Group) -> list[str]:

@@ -490,6 +490,124 @@ class GeneratorFactory(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """Asked of a judge: which of two images of one caption would the user of these shots pick?"""
+
+    caption: str
+    shots: tuple[Shot, ...]
+    """What the judge is shown of the user; empty asks what anybody would pick."""
+    first: Image
+    second: Image
+    repeat: int = 0
+    """Number of the asking, where the very same is asked several times."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Verdict:
+    """What a judge said to one question; only one whose status is "ok" says anything."""
+
+    status: Literal["ok", "parse_error", "refusal", "api_error"]
+    choice: Literal["first", "second", "abstain"] | None = None
+    """None where the status is not "ok"; a refusal or failure is never a choice."""
+    log_odds: float | None = None
+    """Natural, of the first image over the second, where the judge has them."""
+    confidence: float | None = None
+    """As the judge says it, 0 to 1."""
+    reason: str | None = None
+    """In the judge's words."""
+    raw: str | None = None
+    """The whole reply as text, where there is one."""
+    error: str | None = None
+    """What went wrong, on one line."""
+    cost: float = 0.0
+    """US dollars that all attempts of this call took, failed ones included."""
+    details: Mapping[str, Any] = field(default_factory=dict)
+    """JSON about the call: models requested and returned, tokens, seconds, attempts."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeInfo:
+    """Who a judge is; recorded with every verdict."""
+
+    name: str
+    revision: str
+    """Changes whenever a verdict could: a hash over weights or model and address, prompt, settings.
+    The library versions that matter belong in it."""
+    personal: bool
+    """Whether it looks at the shots; one that does not is a control."""
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    """JSON worth printing beside a number."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What a call will take at most, known before it is made."""
+
+    tokens_in: int
+    tokens_out: int
+    cost: float | None
+    """US dollars; None where no price is known."""
+
+
+@runtime_checkable
+class Judge(Protocol):
+    """Chooses between two images on behalf of a user."""
+
+    info: JudgeInfo
+
+    def judge(
+        self, questions: Sequence[Question], *, allowance: float | None = None
+    ) -> Iterator[tuple[int, Verdict]]:
+        """Each question's place and its verdict, once each, in any order, as they come.
+
+        A question's images are decoded when it is asked for by index. What fails for one question
+        is its verdict (`status`), never an exception.
+
+        Args:
+            questions: what to judge.
+            allowance: US dollars that may be spent; None is no limit. A judge that costs nothing
+                ignores it.
+
+        Raises:
+            BudgetReached: the allowance does not cover the next call; verdicts of the calls made
+                were all yielded before.
+            MissingPrerequisite: the judge cannot work at all: weights, key or server are missing.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgeContext:
+    """What a judge's factory is told."""
+
+    suite: Suite
+    device: str
+    argument: str = ""
+    """What follows the first colon of its name: "scalar:hps" has "hps"."""
+    base_url: str | None = None
+    """Of an OpenAI-compatible server."""
+    concurrency: int = 8
+    """Calls in flight at once."""
+    timeout: float = 60.0
+    """Seconds a call may take."""
+    price: tuple[float, float] | None = None
+    """US dollars a million tokens, read and written."""
+
+
+class JudgeFactory(Protocol):
+    """What an entry point of group `ppdbench.judges` names: called once, when used."""
+
+    def __call__(self, context: JudgeContext) -> Judge:
+        """Make the judge; weights may be loaded later, at the first question.
+
+        Raises:
+            UsageError: the argument, or a setting, makes no sense.
+            MissingPrerequisite: its weights or its key are not at hand.
+        """
+        ...
+
+
 class Events(Protocol):
     """Who is told of progress: a terminal, a log, a test."""
 

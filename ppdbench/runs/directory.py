@@ -25,6 +25,7 @@ from ppdbench.runs.lock import RunLock
 from ppdbench.runs.status import Status
 
 SCHEMA_VERSION = 1
+GENERATIONS, IMAGES = "generations.jsonl", "images"
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +50,7 @@ class RunDirectory:
             FingerprintMismatch: the folder's spec.json says otherwise; names the fields.
             PpdbenchError: another process works there, or the folder cannot be written.
         """
-        return cls.at(root / file_name(suite) / f"{file_name(model)}-{fingerprint(spec)}", spec)
+        return cls.at(place(root, suite, model, spec), spec)
 
     @classmethod
     def at(cls, path: Path, spec: Mapping[str, Any]) -> RunDirectory:
@@ -75,12 +76,12 @@ class RunDirectory:
     @property
     def images(self) -> ImageStore:
         """The run's images."""
-        return ImageStore(self.path / "images")
+        return ImageStore(self.path / IMAGES)
 
     @property
     def generations(self) -> Path:
         """Records of what was drawn."""
-        return self.path / "generations.jsonl"
+        return self.path / GENERATIONS
 
     @property
     def scores(self) -> Path:
@@ -115,6 +116,11 @@ class RunDirectory:
         trace: TracebackType | None,
     ) -> None:
         self.close()
+
+
+def place(root: Path, suite: str, model: str, spec: Mapping[str, Any]) -> Path:
+    """Where the run of these settings is, or would be; as for `RunDirectory.open`."""
+    return root / file_name(suite) / f"{file_name(model)}-{fingerprint(spec)}"
 
 
 def read_spec(folder: Path) -> dict[str, Any]:

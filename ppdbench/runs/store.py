@@ -64,11 +64,18 @@ class KeyStore(Generic[K]):
 
     def put(self, kind: K, values: Mapping[bytes, bytes]) -> None:
         """Keep values, all of them or none; a key that is there already stays as it is."""
+        self._insert("IGNORE", kind, values)
+
+    def replace(self, kind: K, values: Mapping[bytes, bytes]) -> None:
+        """Keep values, all of them or none, in place of what is there under their keys."""
+        self._insert("REPLACE", kind, values)
+
+    def _insert(self, conflict: str, kind: K, values: Mapping[bytes, bytes]) -> None:
         rows = [(kind, key, value) for key, value in values.items()]
 
         def write(connection: sqlite3.Connection) -> None:
             with connection:
-                connection.executemany("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", rows)
+                connection.executemany(f"INSERT OR {conflict} INTO kept VALUES (?, ?, ?)", rows)  # noqa: S608
 
         if rows:
             self._with_connection(write)

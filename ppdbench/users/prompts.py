@@ -62,7 +62,12 @@ def preferred_first(shot: Shot, number: int) -> bool:
 
 def choice_text(caption: str) -> str:
     """A new pair and the question which image the user of the shots prefers; two `<image>`."""
-    return f"New pair: {plain(caption)}\n1: {IMAGE}\n2: {IMAGE}\n{CHOOSE}"
+    return candidates_text(caption) + CHOOSE
+
+
+def candidates_text(caption: str) -> str:
+    """A new pair without a question."""
+    return f"New pair: {plain(caption)}\n1: {IMAGE}\n2: {IMAGE}\n"
 
 
 def plain(caption: str) -> str:
