@@ -50,7 +50,7 @@ class Contexts:
         generators: Mapping[str, Generator],
         encoders: Mapping[str, UserEncoder],
         people: People | None,
-        folder: Path,
+        folder: Path | None,
     ) -> None:
         """See who draws for whom; nothing is read or embedded.
 
@@ -58,7 +58,7 @@ class Contexts:
             generators: by their names in records.
             encoders: by name, those that the generators' `info.encoder` name.
             people: where pairs are; None where no item has a source.
-            folder: the run's, where profiles are kept.
+            folder: the run's, where profiles are kept; None keeps none.
         """
         self._infos = {name: generator.info for name, generator in generators.items()}
         self._encoders = encoders
@@ -96,7 +96,8 @@ class Contexts:
             }
             for name, users in profiles.items()
         }
-        add_profiles(self._folder, {name: texts for name, texts in found.items() if texts})
+        if self._folder is not None:
+            add_profiles(self._folder, {name: texts for name, texts in found.items() if texts})
 
     def of(self, item: Item) -> UserContext | None:
         """The item's context for its generator; None is nobody.

@@ -7,36 +7,31 @@ goes on after any end, and after a finished run it loads no weights at all. Else
 
 from __future__ import annotations
 
-import contextlib
-import signal
-import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from types import FrameType
 
 from ppdbench import plugins
 from ppdbench.benchmarks.contexts import Contexts
 from ppdbench.benchmarks.generate import generate
+from ppdbench.benchmarks.guard import (
+    TooManyFailures,
+    check_numbers,
+    final_state,
+    interruptible,
+    raise_if_withheld,
+)
 from ppdbench.benchmarks.job import Job, plan
 from ppdbench.benchmarks.make_generators import make_generators
 from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.benchmarks.selection import BENCHMARKS, check_names, select
-from ppdbench.errors import Interrupted, MissingPrerequisite, PpdbenchError, UsageError
+from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import Events, People, SuiteFiles
 from ppdbench.runs.captions import write_captions
 from ppdbench.runs.device import resolve
 from ppdbench.runs.directory import RunDirectory
 
 __all__ = ["BENCHMARKS", "Events", "TooManyFailures", "evaluate"]
-
-
-class TooManyFailures(PpdbenchError):
-    """More items failed than allowed; all files of the run, `run`, are written."""
-
-    def __init__(self, cause: str, *, fix: str, run: Path) -> None:
-        super().__init__(cause, fix=fix)
-        self.run = run
 
 
 def evaluate(
@@ -88,37 +83,32 @@ def evaluate(
         Interrupted: on SIGINT or SIGTERM; what was finished is kept.
     """
     _check_what(models, benchmarks, encoders)
-    _check_numbers(limit, samples, batch_size, fail_on_error)
-    try:
-        with _sigterm_as_interrupt():
-            files = SuiteFiles(captions=captions, pairs=pairs, vlm=vlm, events=events)
-            world = plugins.make_suite(suite, files)
-            device = resolve(device)
-            generators = make_generators(models, world, device)
-            made, embedding = select(
-                benchmarks, world, generators, device, events, named=encoders, full=full
-            )
-            job = plan(
-                world,
-                generators,
-                embedding,
-                made,
-                full=full,
-                limit=limit,
-                samples=samples,
-                events=events,
-            )
-            spec = job.spec
-            for note in job.notes:  # after all refusals: splits may have to be made for them
-                events.note(note)
-            with RunDirectory.open(runs, world.name, job.model, spec) as run, _final_state(run):
-                write_captions(run.path, job.all_captions)
-                by_name = bool(benchmarks or encoders)
-                return _work(run, job, device, batch_size, fail_on_error, events, by_name=by_name)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            "interrupted; what was finished is saved", fix="run the same command again to go on"
-        ) from None
+    check_numbers(fail_on_error, limit=limit, samples=samples, batch_size=batch_size)
+    with interruptible():
+        files = SuiteFiles(captions=captions, pairs=pairs, vlm=vlm, events=events)
+        world = plugins.make_suite(suite, files)
+        device = resolve(device)
+        generators = make_generators(models, world, device)
+        made, embedding = select(
+            benchmarks, world, generators, device, events, named=encoders, full=full
+        )
+        job = plan(
+            world,
+            generators,
+            embedding,
+            made,
+            full=full,
+            limit=limit,
+            samples=samples,
+            events=events,
+        )
+        spec = job.spec
+        for note in job.notes:  # after all refusals: splits may have to be made for them
+            events.note(note)
+        with RunDirectory.open(runs, world.name, job.model, spec) as run, final_state(run):
+            write_captions(run.path, job.all_captions)
+            by_name = bool(benchmarks or encoders)
+            return _work(run, job, device, batch_size, fail_on_error, events, by_name=by_name)
 
 
 def _work(
@@ -151,14 +141,7 @@ def _work(
     from ppdbench.benchmarks.summary import write_summary
 
     summary = write_summary(run, job, fail_on_error, events)
-    if summary["withheld"]:
-        first = "".join(f"; first: {f['item']}: {f['error']}" for f in summary["failures"][:1])
-        raise TooManyFailures(
-            f"{summary['withheld']}{first}",
-            fix="mend the cause and run the same command again, which tries only those; "
-            "or allow a share of failures with --fail-on-error",
-            run=run.path,
-        )
+    raise_if_withheld(summary, run.path)
     return run.path
 
 
@@ -207,41 +190,3 @@ def _check_what(models: Sequence[str], benchmarks: Sequence[str], encoders: Sequ
             "no model is named",
             fix="name one with --model NAME; or, for benchmark users alone, --encoder NAME",
         )
-
-
-def _check_numbers(limit: int | None, samples: int, batch_size: int, fail_on_error: float) -> None:
-    for what, number in (("limit", limit), ("samples", samples), ("batch size", batch_size)):
-        if number is not None and number < 1:
-            raise UsageError(f"{what} is {number}", fix="give a number from 1")
-    if not 0 <= fail_on_error <= 1:
-        raise UsageError(f"fail on error is {fail_on_error}", fix="give a share from 0 to 1")
-
-
-@contextlib.contextmanager
-def _final_state(run: RunDirectory) -> Iterator[None]:
-    """Leave in status.json how the run ended; whoever reads it need not have seen it."""
-    try:
-        yield
-    except BaseException as error:
-        stopped = isinstance(error, KeyboardInterrupt)
-        with contextlib.suppress(PpdbenchError):  # a full disk: the first error is the useful one
-            run.status.finish("interrupted" if stopped else "failed")
-        raise
-    run.status.finish("done")
-
-
-@contextlib.contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """Take SIGTERM as Ctrl-C is taken: by KeyboardInterrupt, which no plug-in swallows."""
-    if threading.current_thread() is not threading.main_thread():
-        yield
-        return
-
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    before = signal.signal(signal.SIGTERM, stop)
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGTERM, before)

@@ -9,13 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.benchmarks.contexts import Contexts, NotEmbedded
 from ppdbench.benchmarks.plan import Item, in_batches
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Events, GenerationRequest, Generator, SamplingSpec
-from ppdbench.runs.directory import RunDirectory
+from ppdbench.runs.directory import GENERATIONS, IMAGES, RunDirectory
+from ppdbench.runs.images import ImageStore
 from ppdbench.runs.records import RecordWriter, read_records
 
 if TYPE_CHECKING:
@@ -38,8 +40,8 @@ def generate(
         PpdbenchError: an image there is corrupt, a record cannot be written, or a generator or a
             user encoder says that it cannot work at all.
     """
-    before = {record["item"]: record for record in read_records(run.generations)}
-    missing = [item for item in items if not _is_there(run, before.get(item.id))]
+    before = last_records(run.path)
+    missing = undrawn(run.path, items)
     if any(item.context and item.context.sources for item in missing):
         with run.status.timed("embed users"):
             contexts.prepare(missing, events)
@@ -59,11 +61,26 @@ def generate(
     return len(missing)
 
 
-def _is_there(run: RunDirectory, record: Mapping[str, Any] | None) -> bool:
+def last_records(folder: Path) -> dict[str, dict[str, Any]]:
+    """Item id -> its last record, of a run's folder."""
+    return {record["item"]: record for record in read_records(folder / GENERATIONS)}
+
+
+def undrawn(folder: Path, items: Sequence[Item]) -> list[Item]:
+    """The items that have no image in a run's folder.
+
+    Raises:
+        PpdbenchError: an image there is corrupt.
+    """
+    before, images = last_records(folder), ImageStore(folder / IMAGES)
+    return [item for item in items if not _is_there(images, before.get(item.id))]
+
+
+def _is_there(images: ImageStore, record: Mapping[str, Any] | None) -> bool:
     """Whether the item was drawn and its file is there and sound."""
-    if record is None or record["status"] != "ok" or not run.images.has(record["image"]):
+    if record is None or record["status"] != "ok" or not images.has(record["image"]):
         return False
-    run.images.read(record["image"])
+    images.read(record["image"])
     return True
 
 

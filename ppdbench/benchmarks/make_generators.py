@@ -23,7 +23,12 @@ def make_generators(models: Sequence[str], suite: Suite, device: str) -> dict[st
         MissingPrerequisite: weights, or a module, are not there.
         PpdbenchError: a plug-in is broken, or describes itself by what is not JSON.
     """
-    wanted = list(dict.fromkeys([*models, suite.baseline])) if models else []
+    return make_named([*models, suite.baseline] if models else [], suite, device)
+
+
+def make_named(names: Sequence[str], suite: Suite, device: str) -> dict[str, Generator]:
+    """These generators and no other, each once, in order; raises as `make_generators`."""
+    wanted = list(dict.fromkeys(names))
     found = dict(_make(name, suite, device) for name in wanted)
     if len(found) != len(wanted):
         raise UsageError(f"two of {', '.join(wanted)} are the same generator", fix="name each once")

@@ -27,6 +27,7 @@ from ppdbench.benchmarks.pictures import (
     users_of,
     utilities,
 )
+from ppdbench.benchmarks.plan_personal import cannot_serve
 from ppdbench.benchmarks.roles import SPLITS, PersonalSplit, Roles
 from ppdbench.benchmarks.rows import Row
 from ppdbench.benchmarks.shots_curve import shots_curve
@@ -132,7 +133,11 @@ def _figures(
     )
     row = comparison.rows.get(opponent)
     cell["source"] = row.source if row else None
-    hidden = comparison.withheld or _strangers(comparison, opponent, split)
+    hidden = comparison.withheld or cannot_serve(
+        comparison.unserved,
+        (comparison.model, opponent),
+        [each for each in SPLITS if split in (None, each)],
+    )
     if hidden:
         kept = {key: cell[key] for key in (*COUNTS, "test", "interval", "source")}
         return {**dict.fromkeys(cell), **kept, "reason": hidden}
@@ -146,19 +151,6 @@ def _shuffled(roles: Roles, ours: Pictures, case: Case) -> Attributes | None:
     """The picture of a caption that was drawn for another user."""
     partner = roles.partner(case.owner)
     return ours.of(partner.own, case.caption, case.sample) if partner else None
-
-
-def _strangers(
-    comparison: PersonalComparison, opponent: str, split: PersonalSplit | None
-) -> str | None:
-    """Who cannot serve the users of a cell; a rate over some of them would pass for all."""
-    asked = [each for each in SPLITS if split in (None, each)]
-    for name in (comparison.model, opponent):
-        unserved = comparison.unserved.get(name, {})
-        splits = [each for each in asked if unserved.get(each)]
-        if splits:
-            return f"{name} cannot serve {' and '.join(splits)} users"
-    return None
 
 
 def _fidelity(comparison: PersonalComparison) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 An item says lightly for whom it is drawn: pixels and embeddings of a user are made only when the
 item is really missing (`contexts`). For benchmark `rewards` a generator that conditions on reward
 weights draws every caption once for each synthetic user, the paper's one-hot mixtures; any other
-draws it once, for nobody. Elsewhere: the items of benchmark `personal` (`plan_personal`).
+draws it once, for nobody. Elsewhere: the items of benchmarks `personal`
+(`plan_personal`) and `judge` (`plan_judge`).
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from ppdbench.runs.seeds import noise_seed
 
 T = TypeVar("T")
 
-Drawn = Literal["rewards", "personal"]
+Drawn = Literal["rewards", "personal", "judge"]
 """The benchmarks that images are drawn for."""
 Arm = Literal["own", "shuffled", "nobody", "shots", "group", "between"]
 """Why `personal` draws an item: for the caption's owner; for another user; for nobody; for the

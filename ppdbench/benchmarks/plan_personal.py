@@ -144,3 +144,20 @@ def served(
         if member.user.id in strangers:
             counts[member.split] = counts.get(member.split, 0) + 1
     return kept, counts
+
+
+def cannot_serve(
+    unserved: Mapping[str, Mapping[str, int]], names: Sequence[str], splits: Sequence[str]
+) -> str | None:
+    """Which generator cannot serve users of these splits; a rate over some would pass for all.
+
+    Args:
+        unserved: generator -> split -> users whom it cannot serve.
+        names: the generators that a figure is about.
+        splits: those whose users it is about.
+    """
+    for name in names:
+        found = [split for split in splits if unserved.get(name, {}).get(split)]
+        if found:
+            return f"{name} cannot serve {' and '.join(found)} users"
+    return None

@@ -113,7 +113,12 @@ def between(first: Member, second: Member, step: float) -> Context:
 
 
 def assign_roles(
-    people: People, *, full: bool, limit: int | None = None, samples: int = 1
+    people: People,
+    *,
+    full: bool,
+    limit: int | None = None,
+    samples: int = 1,
+    splits: Sequence[PersonalSplit] = SPLITS,
 ) -> Roles:
     """Give every evaluated user of the test splits their roles.
 
@@ -123,13 +128,14 @@ def assign_roles(
             walk between. Without, one caption a user and one group a split.
         limit: only the first users of each split.
         samples: images a caption and context.
+        splits: of these splits' users alone; nobody's place depends on another split.
     """
     members: list[Member] = []
     partners: list[int | None] = []
     groups: list[tuple[int, ...]] = []
     pairs: list[tuple[int, int]] = []
     whole = True
-    for split in SPLITS:
+    for split in splits:
         first = len(members)
         users = people.users(split)
         whole = whole and (limit is None or len(users) <= limit)

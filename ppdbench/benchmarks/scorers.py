@@ -2,8 +2,8 @@
 
 An identity is the hash of a scorer's checkpoint and preprocessing. scorers.json keeps it with a
 stamp of what it was read from, so a finished run is recognised without loading any scorer. Rewards
-score the images of benchmark `rewards`; those of `personal` are measured by the suite's truth; the
-caption classifier sees both.
+score the images of benchmark `rewards`; those of `personal` and `judge` are measured by the suite's
+truth; the caption classifier sees all.
 """
 
 from __future__ import annotations
@@ -43,7 +43,8 @@ class Scorers:
         self._folder = folder
         specs = suite.rewards() if "rewards" in benchmarks else []
         self._specs = {reward_key(spec.name): spec for spec in specs}
-        self._truth = suite.people.truth if suite.people and "personal" in benchmarks else None
+        of_people = suite.people if {"personal", "judge"} & set(benchmarks) else None
+        self._truth = of_people.truth if of_people else None
         self._stamps = {key: self._stamp(spec) for key, spec in self._specs.items()}
         if benchmarks:  # where nothing is drawn, not all of the suite need be at hand
             about = {"ppdbench": __version__, "suite": suite.digest}

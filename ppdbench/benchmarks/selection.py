@@ -70,7 +70,7 @@ def select(
     people = [name for name in wanted if name in OF_PEOPLE]
     if not people or (not asked and suite.people is None):
         return tuple(name for name in wanted if name not in people), {}
-    encoders, missing = _encoders(suite, generators, device)
+    encoders, missing = encoders_of(suite, generators, device)
     if asked and missing:
         raise next(iter(missing.values()))
     model = next(iter(generators))
@@ -156,7 +156,7 @@ def _reason(
     return None
 
 
-def _encoders(
+def encoders_of(
     suite: Suite, generators: Mapping[str, Generator], device: str
 ) -> tuple[dict[str, UserEncoder], dict[str, PpdbenchError]]:
     """Encoders by name, and why generators that need another one cannot have it."""

@@ -65,8 +65,8 @@ def write_summary(
         {
             "ppdbench": __version__,
             "formulas": SUMMARY_VERSION,
-            "generations": _sha256(run.generations),
-            "scores": _sha256(run.scores),
+            "generations": sha256_of(run.generations),
+            "scores": sha256_of(run.scores),
             "scorers": scorers,
             "recorded": {name: entry.sha256 for name, entry in entries.items()},
             "opponents": {drawn: _wanted(suite, drawn) for drawn in job.drawn},
@@ -74,10 +74,10 @@ def write_summary(
             "fail_on_error": fail_on_error,
             "notes": list(job.notes),
             "profiles": read_profiles(run.path),
-            "users": [_sha256(run.path / name) for name in (USERS_FILE, PROBES_FILE)],
+            "users": [sha256_of(run.path / name) for name in (USERS_FILE, PROBES_FILE)],
         }
     )
-    earlier = _earlier(run.summary)
+    earlier = earlier_summary(run.summary)
     if earlier is not None and earlier.get("inputs") == inputs:
         return earlier
     events.stage("summarise", 1)
@@ -337,7 +337,7 @@ def _failure(result: Result | None, rewards: Mapping[str, Any], classified: bool
     return "; ".join(result.errors) or "not measured"
 
 
-def _earlier(path: Path) -> dict[str, Any] | None:
+def earlier_summary(path: Path) -> dict[str, Any] | None:
     """The summary that is there; a damaged one is made anew."""
     try:
         found = json.loads(path.read_bytes())
@@ -346,5 +346,6 @@ def _earlier(path: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) else None
 
 
-def _sha256(path: Path) -> str | None:
+def sha256_of(path: Path) -> str | None:
+    """Hash of a file; None where it is not there."""
     return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

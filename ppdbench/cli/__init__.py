@@ -14,9 +14,11 @@ from typing import Annotated
 import typer
 
 import ppdbench
+from ppdbench.cli import calibrate as calibrate_command
 from ppdbench.cli import data, leaderboard, train_reference
 from ppdbench.cli import eval as eval_command
 from ppdbench.cli import generate as generate_command
+from ppdbench.cli import judge as judge_command
 from ppdbench.cli import list as list_command
 from ppdbench.cli import report as report_command
 from ppdbench.cli import score as score_command
@@ -29,6 +31,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.command("eval")(eval_command.run)
+app.command("judge")(judge_command.run)
+app.command("calibrate")(calibrate_command.run)
 app.command("generate")(generate_command.run)
 app.command("report")(report_command.run)
 app.command("score")(score_command.run)

@@ -76,6 +76,12 @@ class Console:
         if not (self.as_json and self.quiet):
             self._results.print(result)
 
+    def line(self, text: str) -> None:
+        """Print a result of one line; with `--json` it goes to standard error."""
+        self._bars.close()
+        if not (self.as_json and self.quiet):
+            self._results.print(text, markup=False, highlight=False, soft_wrap=True)
+
     def place(self, label: str, path: Path) -> None:
         """Say where a file is, on one line of its own however long it is."""
         self._bars.close()

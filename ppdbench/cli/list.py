@@ -22,6 +22,7 @@ class Section(StrEnum):
     suites = "suites"
     rewards = "rewards"
     encoders = "encoders"
+    judges = "judges"
     trainers = "trainers"
 
 
@@ -30,6 +31,7 @@ GROUPS: dict[Section, Group] = {
     Section.suites: "suites",
     Section.rewards: "rewards",
     Section.encoders: "encoders",
+    Section.judges: "judges",
     Section.trainers: "trainers",
 }
 
@@ -43,7 +45,7 @@ def run(
     quiet: options.Quiet = False,  # noqa: ARG001  (there is no progress; accepted everywhere)
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
-    """List the installed models, suites, rewards, user encoders and trainers."""
+    """List the installed models, suites, rewards, user encoders, judges and trainers."""
     found = {each.value: _names(each) for each in Section if section in (None, each)}
     if as_json:
         typer.echo(json.dumps(found, indent=2))

@@ -65,6 +65,7 @@ def write_report_if_older(folder: Path, console: Console) -> None:
 
 def show_run(folder: Path, console: Console) -> None:
     """Print the tables and the places of a run's files, and with `--json` its summary."""
+    from ppdbench.reports.judge_table import calibration_tables, judge_tables
     from ppdbench.reports.people_table import people_tables
     from ppdbench.reports.tables import eval_table
 
@@ -72,9 +73,9 @@ def show_run(folder: Path, console: Console) -> None:
     console.place("summary", folder / "summary.json")
     console.place("report", folder / "report.html")
     summary = json.loads(text)
-    people = people_tables(summary)
-    if not people or summary["benchmarks"].get("rewards"):
+    others = [*people_tables(summary), *judge_tables(summary), *calibration_tables(summary)]
+    if not others or summary["benchmarks"].get("rewards"):
         console.show(eval_table(summary))
-    for table in people:
+    for table in others:
         console.show(table)
     console.json(text)

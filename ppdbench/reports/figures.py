@@ -70,6 +70,16 @@ def decimals_for(values: Iterable[Any]) -> int:
     return 3 if largest == 0 else min(6, max(0, 3 - math.floor(math.log10(largest))))
 
 
+def percent(value: Any, decimals: int = 1) -> str:
+    """A rate without an interval, in percent; empty if it is none."""
+    return f"{_signed(100 * value, decimals)}%" if is_number(value) else ""
+
+
+def count(value: Any) -> str:
+    """How many: "7,504"; empty if it is no number."""
+    return f"{value:,.0f}" if is_number(value) else ""
+
+
 def p_value(value: Any) -> str:
     """A p-value to three decimals; "< 0.001" below them; empty if it is none."""
     if not is_number(value):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import zip_longest
 from pathlib import Path
@@ -171,8 +171,14 @@ def picture(store: ImageStore, result: Result | None, alt: str, label: str) -> P
         return Picture(uri="", alt=alt, label=label, note="not drawn")
     if result.image is None:
         return Picture(uri="", alt=alt, label=label, note="; ".join(result.errors) or "failed")
+    sha256 = result.image
+    return file_picture(lambda: store.read(sha256), alt, label)
+
+
+def file_picture(read: Callable[[], bytes], alt: str, label: str) -> Picture:
+    """A file as a cell; where it cannot be read, it says so."""
     try:
-        uri, pixelated = data_uri(store.read(result.image))
+        uri, pixelated = data_uri(read())
     except (PpdbenchError, OSError, ValueError):
         note = "its file is missing or damaged; run the same command again"
         return Picture(uri="", alt=alt, label=label, note=note)

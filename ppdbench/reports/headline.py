@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ppdbench.reports.figures import Cell, Verdict, is_number, verdict
+from ppdbench.reports.figures import Cell, Verdict, is_number, percent, verdict
 
 LEVEL = 0.05
 """Holm-adjusted p-values below this count as a difference."""
@@ -122,6 +122,79 @@ def users_headline(summary: Mapping[str, Any]) -> Headline | None:
     reason = str(summary.get("withheld") or "")
     text = f"Who can be told apart by {' and '.join(summary['benchmarks']['users'])}?"
     return Headline(text=text, withheld=bool(reason), reason=reason)
+
+
+def calibration_of(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
+    """The calibration that a run's judge rests on, and where there is none, why."""
+    benchmarks = summary["benchmarks"]
+    found = benchmarks.get("calibration") or benchmarks.get("judge_calibration")
+    if isinstance(found, Mapping) and found.get("own"):
+        return found, ""
+    reason = found.get("reason") if isinstance(found, Mapping) else None
+    return None, str(reason or "no calibration was found")
+
+
+def judge_headline(summary: Mapping[str, Any]) -> Headline | None:
+    """What the judge says of the model in a sentence; None where none was asked.
+
+    By disjoint shots where they were judged: shared ones flatter the model.
+    """
+    cells = summary["benchmarks"].get("judge")
+    if not cells:
+        return None
+    model, baseline = summary["model"], summary["baseline"]
+    splits = [s for s in ("seen", "unseen") if cells.get(s)] or list(cells)
+    shots = "disjoint" if any((cells[s] or {}).get("disjoint") for s in splits) else "shared"
+    found = {split: (cells[split] or {}).get(shots) for split in splits}
+    verdicts = {split: outcome(cell) for split, cell in found.items()}
+    if all(v == "undefined" for v in verdicts.values()):
+        reasons = [str(cell["reason"]) for cell in found.values() if cell and cell.get("reason")]
+        reason = str(summary.get("withheld") or next(iter(reasons), "nothing was judged"))
+        return Headline(text=f"No headline for {model} and its judge", withheld=True, reason=reason)
+    words = {
+        "above": "is picked over {} for {} users",
+        "below": "is picked less often than {} for {} users",
+        "open": "cannot be told from {} for {} users",
+        "undefined": "is not judged against {} for {} users",
+    }
+    said = [
+        text.format(baseline, " and ".join(split for split, v in verdicts.items() if v == kind))
+        for kind, text in words.items()
+        if kind in verdicts.values()
+    ]
+    return Headline(text=f"{model} {_join(said)}{_by_whom(summary)}", withheld=False)
+
+
+def _by_whom(summary: Mapping[str, Any]) -> str:
+    """What must be known of a judge before it is believed; nothing where all is well."""
+    if (summary.get("judge") or {}).get("personal") is False:
+        return ", by a judge that looks at no user"
+    calibration, _ = calibration_of(summary)
+    if calibration is None:
+        return ", by a judge that was not calibrated"
+    impersonal = calibration.get("personalised") is False
+    return ", by a judge that is not personalised" if impersonal else ""
+
+
+def calibration_headline(summary: Mapping[str, Any]) -> Headline | None:
+    """What a calibration found in a sentence; None where there was none."""
+    found = summary["benchmarks"].get("calibration")
+    if not found:
+        return None
+    judge = str(found.get("judge") or summary["model"])
+    agreed = (found.get("own") or {}).get("all_call")
+    if not is_number(agreed):
+        own = found.get("own") or {}
+        reason = found.get("reason") or own.get("reason") or summary.get("withheld")
+        return Headline(
+            text=f"No headline for {judge}",
+            withheld=True,
+            reason=str(reason or "no answer could be compared with a choice"),
+        )
+    if not found.get("personalised"):
+        return Headline(text=f"{judge} is not personalised", withheld=False)
+    text = f"{judge} is personalised: {percent(agreed)} of its answers are the user's own choice"
+    return Headline(text=text, withheld=False)
 
 
 def _together(titles: Sequence[str], of: int) -> str:

@@ -19,24 +19,33 @@ from ppdbench import plugins
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Caption, PaperRow
 from ppdbench.reports import details, page
+from ppdbench.reports.calibrated import calibrated
 from ppdbench.reports.gallery import gallery
 from ppdbench.reports.headline import (
     Headline,
+    calibration_headline,
+    calibration_of,
     headline,
+    judge_headline,
     people_headline,
     reward_names,
     reward_title,
     users_headline,
 )
 from ppdbench.reports.identified import identified
+from ppdbench.reports.judge_bill import judge_bill
+from ppdbench.reports.judged import judged
 from ppdbench.reports.mean_table import means
 from ppdbench.reports.people import people
 from ppdbench.reports.people_gallery import people_gallery
+from ppdbench.reports.verdicts import verdicts
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.captions import read_captions
 
 SCHEMA_VERSION = 1
 FAILURES_SHOWN = 50
+NOTHING_DRAWN: Mapping[str, Any] = {"baseline": "", "n_ok": 0, "n_expected": 0, "complete": True}
+"""What a summary may lack that is of no model, but of a judge alone."""
 
 
 def write_report(run_dir: Path) -> Path:
@@ -83,6 +92,8 @@ def render(
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    summary = {**NOTHING_DRAWN, **{k: v for k, v in summary.items() if v is not None}}
+    judge_section = judged(summary)
     script = _template("report.js")
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
     return environment.get_template(
@@ -107,12 +118,17 @@ def render(
         reward_titles=[reward_title(summary, name) for name in reward_names(summary)],
         categories=page.categories(summary),
         fidelity=page.fidelity(summary),
-        paper=details.paper(paper, summary),
+        paper=details.paper(paper, summary) if _of_rewards(summary) else None,
         times=details.times(summary),
         gallery=gallery(run_dir, summary, captions),
         identified=identified(summary),
         people=people(summary),
         people_gallery=people_gallery(run_dir, summary, captions),
+        judged=judge_section,
+        calibrated=calibrated(calibration_of(summary)[0]),
+        bill=judge_bill(summary),
+        funnel=judge_section and judge_section["funnel"],
+        verdicts=verdicts(run_dir, summary),
         missing=missing,
         captions_known=bool(captions),
         generators=details.generators(summary),
@@ -126,10 +142,18 @@ def render(
 
 
 def _headline(summary: Mapping[str, Any]) -> Headline:
-    """The sentence over the page: about rewards, or about people where there is nothing else."""
+    """The sentence over the page: of a judge, of rewards, or of people where nothing else is."""
+    judge = judge_headline(summary) or calibration_headline(summary)
+    if judge:
+        return judge
     if summary["benchmarks"].get("rewards"):
         return headline(summary)
     return people_headline(summary) or users_headline(summary) or headline(summary)
+
+
+def _of_rewards(summary: Mapping[str, Any]) -> bool:
+    """Whether the paper's figures of rewards have a place on the page: a judge's are its own."""
+    return not {"judge", "calibration"} & summary["benchmarks"].keys()
 
 
 def read_summary(path: Path) -> dict[str, Any]:

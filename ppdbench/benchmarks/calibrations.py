@@ -1,0 +1,49 @@
+"""The calibration that a judged run rests on: the newest one beside it of the same judge.
+
+Same judge, revision, number of shots and users; found among the runs of the suite. Elsewhere: how a
+judge is calibrated (`calibrate`).
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ppdbench.protocols import JudgeInfo
+from ppdbench.runs.file_names import file_name
+
+PREFIX = "calibrate-"
+"""Before the judge's name in the names of runs."""
+
+
+def find_calibration(
+    runs: Path, suite: str, people: str, judge: JudgeInfo, shots: int
+) -> dict[str, Any] | None:
+    """The figures of the newest calibration, with its `folder`'s name; None where there is none.
+
+    Args:
+        runs: folder of all runs.
+        suite: the suite's name.
+        people: digest of its users.
+        judge: who was calibrated.
+        shots: by how many.
+    """
+    found: list[tuple[str, dict[str, Any]]] = []
+    for path in sorted((runs / file_name(suite)).glob(f"{PREFIX}*/summary.json")):
+        try:
+            summary = json.loads(path.read_bytes())
+            figures = summary["benchmarks"]["calibration"]
+            same = (
+                figures["judge"] == judge.name
+                and figures["revision"] == judge.revision
+                and figures["shots"] == shots
+                and summary["suite_digest"] == people
+                and not summary["withheld"]
+            )
+            created = str(summary["created"])
+        except (OSError, ValueError, KeyError, TypeError):
+            continue
+        if same:
+            found.append((created, {**figures, "folder": path.parent.name}))
+    return max(found, key=lambda each: each[0])[1] if found else None

@@ -1,0 +1,117 @@
+"""The calls of benchmark `judge`: each comparison twice, the candidates swapped, shots fixed.
+
+Order 0 shows the model's picture first. Nothing in a question tells which model drew what.
+Elsewhere: the comparisons (`plan_judge`), asking (`judges.ask`), the figures (`judge_figures`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from ppdbench.benchmarks.plan_judge import Comparison
+from ppdbench.judges.ask import Call
+from ppdbench.protocols import People, Question, Shot
+from ppdbench.runs.images import ImageStore
+from ppdbench.runs.results import Result
+from ppdbench.users.contexts import user_context
+
+ORDERS = (0, 1)
+SWAP = "shuffled"
+"""The arm of what was drawn for another user than the caption's."""
+AT_HAND = 64
+"""Sets of shots, and images, that are kept decoded: a user's are asked about in a row."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """The two pictures of a comparison; None where one could not be drawn."""
+
+    comparison: Comparison
+    ours: Result | None
+    theirs: Result | None
+
+    @property
+    def drawn(self) -> bool:
+        """Whether both are there."""
+        return bool(self.ours and self.ours.image and self.theirs and self.theirs.image)
+
+
+def pair_up(
+    found: Sequence[Comparison], results: Mapping[str, Result], model: str, baseline: str
+) -> list[Pair]:
+    """The pictures of comparisons: the model's as planned, the baseline's for the caption's owner.
+
+    A baseline that knows users draws for the owner too, whatever context the model was given.
+    """
+    known = {(r.generator, r.user, r.caption_id, r.sample): r for r in results.values()}
+    owners = {(r.generator, r.caption_id, r.sample): r for r in results.values() if r.arm != SWAP}
+    return [
+        Pair(
+            comparison=each,
+            ours=known.get(
+                (model, each.context.id if each.context else None, each.caption.id, each.sample)
+            ),
+            theirs=owners.get((baseline, each.caption.id, each.sample)),
+        )
+        for each in found
+    ]
+
+
+def calls_of(pair: Pair) -> list[Call]:
+    """Both orders of a pair whose pictures are there."""
+    each, ours, theirs = pair.comparison, pair.ours, pair.theirs
+    if ours is None or theirs is None or ours.image is None or theirs.image is None:
+        return []
+    both = (ours.image, theirs.image)
+    return [
+        Call(
+            id=call_id(each, order),
+            shots=each.shots,
+            images=both if order == 0 else (both[1], both[0]),
+            caption=each.caption.text,
+            facts={
+                "arm": each.arm,
+                "user": each.owner.own.id,
+                "split": each.owner.split,
+                "caption_id": each.caption.id,
+                "sample": each.sample,
+                "order": order,
+            },
+        )
+        for order in ORDERS
+    ]
+
+
+def call_id(comparison: Comparison, order: int) -> str:
+    """Unique in a run."""
+    return f"{comparison.id}/{order}"
+
+
+class QuestionMaker:
+    """Makes the questions of calls: shots from the suite's pairs, candidates from the run."""
+
+    def __init__(self, people: People, images: ImageStore) -> None:
+        self._people = people
+        self._image = lru_cache(AT_HAND)(images.get)
+        self.shots = lru_cache(AT_HAND)(self._shots)
+        """Pair ids -> decoded; equal ids give the very same object while they are at hand."""
+
+    def __call__(self, call: Call) -> Question:
+        """Decode what a call shows.
+
+        Raises:
+            PpdbenchError: an image or a pair is damaged or missing.
+        """
+        first, second = call.images
+        return Question(
+            caption=call.caption,
+            shots=self.shots(call.shots),
+            first=self._image(first),
+            second=self._image(second),
+            repeat=call.repeat,
+        )
+
+    def _shots(self, pairs: tuple[str, ...]) -> tuple[Shot, ...]:
+        return user_context(self._people, "", pairs).shots if pairs else ()

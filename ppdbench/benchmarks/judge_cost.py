@@ -1,0 +1,86 @@
+"""What judging would take, before anything is drawn or asked: calls, images, tokens, money.
+
+Tokens are bounds: by the judge's own estimate for the shots of the first user and candidates of the
+suite's size. Elsewhere: the calls (`plan_judge`), estimates (`judges`).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+from ppdbench.benchmarks.judge_calls import ORDERS, call_id
+from ppdbench.benchmarks.judge_job import JudgeJob, JudgeRequest, plan_job
+from ppdbench.judges.ask import FILE
+from ppdbench.protocols import Estimate, Events, Question
+from ppdbench.runs.directory import place
+from ppdbench.runs.records import read_records
+from ppdbench.users.contexts import user_context
+
+
+@runtime_checkable
+class Estimating(Protocol):
+    """A judge that knows what a question takes at most."""
+
+    def estimate(self, question: Question) -> Estimate:
+        """Before it is asked."""
+        ...
+
+
+def judge_cost(request: JudgeRequest, *, runs: Path, events: Events) -> dict[str, Any]:
+    """What a run would still take: nothing is drawn, asked or written.
+
+    Args:
+        request: what is asked for.
+        runs: folder of all runs; what is done there is not counted again.
+        events: is told of progress.
+
+    Raises:
+        PpdbenchError: as `run_judge`, before it draws.
+    """
+    job = plan_job(request, events)
+    folder = place(runs, job.suite.name, job.folder_name, job.spec)
+    drawn = {r["item"] for r in read_records(folder / "generations.jsonl") if r["status"] == "ok"}
+    said = {r["call"] for r in read_records(folder / FILE) if r["status"] == "ok"}
+    left: Counter[int] = Counter()
+    for each in job.comparisons:
+        left[len(each.shots)] += sum(call_id(each, order) not in said for order in ORDERS)
+    bounds = {count: _bound(job, count) for count in left}
+    known = [bound for bound in bounds.values() if bound is not None]
+    cost: float | None = None
+    if known and all(bound.cost is not None for bound in known):
+        cost = sum(n * (b.cost or 0.0) for c, n in left.items() if (b := bounds[c]) is not None)
+    return {
+        "folder": str(folder),
+        "judge": job.judge.info.name,
+        "calls": 2 * len(job.comparisons),
+        "calls_left": left.total(),
+        "images_to_draw": sum(item.id not in drawn for item in job.items),
+        "images_shown": sum(n * (2 * shots + 2) for shots, n in left.items()),
+        "tokens_in_at_most": _total(bounds, left, "tokens_in"),
+        "tokens_out_at_most": _total(bounds, left, "tokens_out"),
+        "cost_at_most": cost,
+        "arms": list(job.protocol.arms),
+    }
+
+
+def _total(bounds: dict[int, Estimate | None], left: Counter[int], field: str) -> int | None:
+    """A field over all calls; None where the judge tells nothing."""
+    found = [(n, bounds[count]) for count, n in left.items()]
+    if any(bound is None for _, bound in found):
+        return None
+    return sum(n * int(getattr(bound, field)) for n, bound in found)
+
+
+def _bound(job: JudgeJob, count: int) -> Estimate | None:
+    """What a call with so many shots takes at most."""
+    from PIL import Image
+
+    if not isinstance(job.judge, Estimating):
+        return None
+    example = next(each for each in job.comparisons if len(each.shots) == count)
+    blank = Image.new("RGB", (job.suite.sampling.width, job.suite.sampling.height))
+    longest = max((each.caption.text for each in job.comparisons), key=len)
+    shots = user_context(job.people, "", example.shots).shots if count else ()
+    return job.judge.estimate(Question(caption=longest, shots=shots, first=blank, second=blank))
