@@ -7,6 +7,7 @@ that rests on it (`judge`).
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,7 +132,11 @@ def calibrate(
         named = (runs, job.suite.name, f"{PREFIX}{job.judge.info.name}", _spec(job, request))
         process = shards(request.device)
         if not process.first:
-            _ask(place(*named), job, process, request.judge.max_cost, events)
+            # That a budget is reached, the first one says once all is written: a launcher ends
+            # every process as soon as one ends in an error.
+            if batch_out is None:
+                with contextlib.suppress(BudgetReached):
+                    _ask(place(*named), job, process, request.judge.max_cost, events)
             return None
         with RunDirectory.open(*named) as run, final_state(run):
             if batch_out is not None:

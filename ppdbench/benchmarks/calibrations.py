@@ -1,4 +1,4 @@
-"""The calibration that a judged run rests on: the newest one beside it of the same judge.
+"""The calibration that a judged run rests on: the largest one beside it of the same judge.
 
 Same judge, revision, number of shots and users; found among the runs of the suite. Elsewhere: how a
 judge is calibrated (`calibrate`).
@@ -20,7 +20,9 @@ PREFIX = "calibrate-"
 def find_calibration(
     runs: Path, suite: str, people: str, judge: JudgeInfo, shots: int
 ) -> dict[str, Any] | None:
-    """The figures of the newest calibration, with its `folder`'s name; None where there is none.
+    """The figures of the calibration by most choices, the newest of equals; None where none is.
+
+    With the name of its `folder`.
 
     Args:
         runs: folder of all runs.
@@ -29,7 +31,7 @@ def find_calibration(
         judge: who was calibrated.
         shots: by how many.
     """
-    found: list[tuple[str, dict[str, Any]]] = []
+    found: list[tuple[tuple[int, str], dict[str, Any]]] = []
     for path in sorted((runs / file_name(suite)).glob(f"{PREFIX}*/summary.json")):
         try:
             summary = json.loads(path.read_bytes())
@@ -41,9 +43,9 @@ def find_calibration(
                 and summary["suite_digest"] == people
                 and not summary["withheld"]
             )
-            created = str(summary["created"])
+            size = (int(figures["n"]), str(summary["created"]))
         except (OSError, ValueError, KeyError, TypeError):
             continue
         if same:
-            found.append((created, {**figures, "folder": path.parent.name}))
+            found.append((size, {**figures, "folder": path.parent.name}))
     return max(found, key=lambda each: each[0])[1] if found else None

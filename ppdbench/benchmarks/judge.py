@@ -7,6 +7,7 @@ goes on after any end, and asks nothing that was answered. Elsewhere: the job (`
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -84,7 +85,7 @@ def run_judge(
         process = shards(request.device)
         if not process.first:
             folder = place(runs, job.suite.name, job.folder_name, spec)
-            _assist(folder, job, process, request.judge.max_cost, events)
+            _assist(folder, job, process, request, events, asks=batch_out is None)
             return None
         with (
             RunDirectory.open(runs, job.suite.name, job.folder_name, spec) as run,
@@ -92,7 +93,7 @@ def run_judge(
         ):
             write_captions(run.path, job.captions)
             if batch_out is not None:
-                pairs, _ = draw(run, job, batch_size, events)
+                pairs, _ = draw(run, job, process, batch_size, events)
                 calls, make = _questions(run.path, job, pairs)
                 write_batch(job.judge, calls, make, run.path, batch_out, events=events)
                 return None
@@ -100,15 +101,27 @@ def run_judge(
 
 
 def _assist(
-    folder: Path, job: JudgeJob, process: Shards, max_cost: float | None, events: Events
+    folder: Path,
+    job: JudgeJob,
+    process: Shards,
+    request: JudgeRequest,
+    events: Events,
+    *,
+    asks: bool,
 ) -> None:
     """What a further process does: embed and judge its share; the first one draws and writes."""
-    missing = undrawn(folder, job.items)
-    if any(item.context for item in missing):
-        Contexts(job.generators, job.encoders, job.people, None).prepare(missing, events)
+    # As the first one sees it: it takes pictures over, and each embeds a share of the same users.
+    wanted = set(process.gather(None)[0])
+    missing = [item for item in job.items if item.id in wanted]
+    Contexts(job.generators, job.encoders, job.people, None).prepare(missing, events)
+    if not asks:
+        return
     process.gather(None)  # until everything is drawn
     pairs = pair_up(job.comparisons, read_results(folder), job.model, job.baseline)
-    _ask(folder, job, pairs, process, max_cost, events)
+    # The first one says that a budget is reached, once all is written: a launcher ends every
+    # process as soon as one ends in an error.
+    with contextlib.suppress(BudgetReached):
+        _ask(folder, job, pairs, process, request.judge.max_cost, events)
 
 
 def _work(
@@ -121,7 +134,7 @@ def _work(
     fail_on_error: float,
     events: Events,
 ) -> Path:
-    pairs, drawn = draw(run, job, batch_size, events)
+    pairs, drawn = draw(run, job, process, batch_size, events)
     process.gather(None)
     reached: BudgetReached | None = None
     with run.status.timed("judge"):
@@ -147,11 +160,13 @@ def _work(
 
 
 def draw(
-    run: RunDirectory, job: JudgeJob, batch_size: int, events: Events
+    run: RunDirectory, job: JudgeJob, process: Shards, batch_size: int, events: Events
 ) -> tuple[list[Pair], int]:
     """Draw and measure what is missing; the pairs, and how many items were looked at."""
     contexts = Contexts(job.generators, job.encoders, job.people, run.path)
     looked_at = reuse(run, job.items, job.spec, job.generators, events)
+    if process.count > 1:
+        process.gather([item.id for item in undrawn(run.path, job.items)])
     looked_at += generate(
         run,
         job.items,

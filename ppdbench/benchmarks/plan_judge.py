@@ -87,7 +87,9 @@ def check_protocol(protocol: Protocol, roles: Roles) -> None:
     if protocol.judge_shots != "shared" and protocol.shots > apart:
         raise UsageError(
             f"users have no {protocol.shots} further shots for the judge beside the model's",
-            fix=f"give --shots a number up to {apart}, or --judge-shots shared",
+            fix=f"give --shots a number up to {apart}, or --judge-shots shared"
+            if apart
+            else "use --judge-shots shared",
         )
 
 

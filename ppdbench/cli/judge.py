@@ -136,7 +136,9 @@ def run(
     )
     with Console(as_json=as_json, quiet=quiet or not first_process()) as console:
         if dry_run:
-            show_cost(judge_cost(request, runs=runs, events=console), console)
+            found = judge_cost(request, runs=runs, events=console)
+            if first_process():
+                show_cost(found, console)
             return
         try:
             folder = run_judge(

@@ -23,12 +23,13 @@ def require_run(folder: Path) -> None:
     if (folder / "spec.json").is_file():
         raise UsageError(
             f"{folder} holds a run that is not finished: it has no summary.json",
-            fix="run its `ppdbench eval` command again; what was done is kept",
+            fix="run its command again; what was done is kept",
         )
     near = sorted(path.parent for path in folder.glob("**/summary.json"))[:3]
     hint = f"did you mean {' or '.join(map(str, near))}? " if near else ""
     raise UsageError(
-        f"{folder} is no run folder", fix=f"{hint}`ppdbench eval` prints the folder of its run"
+        f"{folder} is no run folder",
+        fix=f"{hint}`ppdbench eval`, `judge` and `calibrate` print the folder of their run",
     )
 
 
@@ -45,7 +46,7 @@ def read_summary(folder: Path) -> str:
     except ValueError as error:
         raise PpdbenchError(
             f"{path} is damaged: {error}",
-            fix="run its `ppdbench eval` command again: it is written anew, nothing is drawn anew",
+            fix="run its command again: it is written anew, nothing is drawn or asked anew",
         ) from None
     return text
 

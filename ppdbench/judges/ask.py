@@ -119,14 +119,16 @@ def ask(
     wanted = set(process.gather(lacking)[0])
     missing = [call for call in calls if call.id in wanted]
     mine = [missing[row] for row in process.own(len(missing))]
+    if process.first:
+        _keep(store, known.values())
+    planned = plan_calls(judge.info, mine, make, events)
     events.stage(f"judge: {judge.info.name}", len(calls) if process.first else len(mine))
     if process.first:
         events.advance(len(calls) - len(missing))
-        _keep(store, known.values())
     if not missing:
         return 0
     allowance = None if max_cost is None else max(0.0, max_cost - spent(path)) / process.count
-    answers = _answers(judge, mine, make, store, events, allowance)
+    answers = _answers(judge, planned, make, store, events, allowance)
     if process.first:
         with RecordWriter(path) as writer:
 
@@ -145,7 +147,8 @@ def ask(
         others = process.gather((own, stop))
     stops = [stop, *(each for _, each in others)]
     if reached := next((each for each in stops if each is not None), None):
-        raise BudgetReached(reached.cause, fix=reached.fix)
+        cause, fix = reached
+        raise BudgetReached(cause, fix=fix)
     return sum(not answer.cached for share in (own, *(s for s, _ in others)) for answer in share)
 
 
@@ -160,7 +163,7 @@ def unanswered(
 ) -> list[Planned]:
     """The calls that have no verdict, neither on record nor in the cache; as for `ask`."""
     known = done(folder / FILE, calls)
-    planned = plan_calls(info, [call for call in calls if call.id not in known], make)
+    planned = plan_calls(info, [call for call in calls if call.id not in known], make, events)
     kept = VerdictStore(cache or default_path(), events.note).known([p.key for p in planned])
     return [each for each in planned if each.key not in kept]
 
@@ -184,8 +187,11 @@ def _keep(store: VerdictStore, records: Iterable[Mapping[str, Any]]) -> None:
 
 def _take(
     answers: Generator[Answer], write: Callable[[Answer], None] = lambda _: None
-) -> tuple[list[Answer], BudgetReached | None]:
-    """All answers up to the end or the budget's, each written as it comes."""
+) -> tuple[list[Answer], tuple[str, str] | None]:
+    """All answers up to the end or the budget's, each written as it comes; cause and fix of this.
+
+    In words, because it goes to other processes, and an error does not come out as it went in.
+    """
     taken: list[Answer] = []
     with closing(answers):
         try:
@@ -193,13 +199,13 @@ def _take(
                 write(answer)
                 taken.append(answer)
         except BudgetReached as reached:
-            return taken, reached
+            return taken, (reached.cause, reached.fix)
     return taken, None
 
 
 def _answers(
     judge: Judge,
-    calls: Sequence[Call],
+    planned: Sequence[Planned],
     make: MakeQuestion,
     store: VerdictStore,
     events: Events,
@@ -210,7 +216,6 @@ def _answers(
     An answer goes into the cache once it was taken: one that a kill left there alone, off the
     record, would be had for nothing by the next run of the same command, and not be paid for.
     """
-    planned = plan_calls(judge.info, calls, make)
     kept = store.known([each.key for each in planned])
     for each in planned:
         if each.key in kept:
@@ -226,10 +231,11 @@ def _answers(
     seen: set[int] = set()
     questions = Questions([same[0].call for same in rest], make)
     for place, verdict in _asked(judge, questions, allowance):
-        if place in seen or not _is_place(place, len(rest)):
+        known = _is_place(place, len(rest))
+        if not known or place in seen:
             raise PpdbenchError(
                 f"judge {judge.info.name!r} answers question {place!r} of {len(rest)}"
-                f"{' twice' if place in seen else ''}",
+                f"{' twice' if known else ''}",
                 fix="let `judge` yield each question's place once",
             )
         seen.add(place)
@@ -283,12 +289,17 @@ def _cost(verdict: object) -> float:
     return float(cost) if known and cost is not None else 0.0
 
 
-def plan_calls(info: JudgeInfo, calls: Sequence[Call], make: MakeQuestion) -> list[Planned]:
+def plan_calls(
+    info: JudgeInfo, calls: Sequence[Call], make: MakeQuestion, events: Events
+) -> list[Planned]:
     """What each call is known by; decodes all of them, one after the other."""
+    if calls:
+        events.stage("look up verdicts", len(calls))
     planned = []
     for call in calls:
         digest = question_digest(make(call))
         planned.append(Planned(call=call, question=digest, key=verdict_key(info, digest)))
+        events.advance(1)
     return planned
 
 

@@ -155,13 +155,15 @@ class Calls:
 
     async def open(self) -> None:
         """Make the client; inside the loop, as its connections belong to one."""
-        from openai import AsyncOpenAI
+        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
 
         self._client = AsyncOpenAI(
             api_key=self.server.key,
             base_url=self.server.base_url,
             max_retries=0,
             timeout=None,  # of the whole attempt, ours: the client's counts each read anew
+            # A call that is sent on would be several, and elsewhere than where it is told.
+            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
         )
 
     async def close(self) -> None:

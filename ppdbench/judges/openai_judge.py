@@ -59,7 +59,7 @@ class OpenAIJudge:
         }
         digest = hashlib.sha256(json.dumps(settings, sort_keys=True).encode()).hexdigest()
         self.info = JudgeInfo(
-            name=f"openai:{bodies.model}", revision=digest[:16], personal=True, settings=settings
+            name=f"openai:{bodies.model}", revision=digest, personal=True, settings=settings
         )
 
     def judge(

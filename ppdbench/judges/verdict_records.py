@@ -63,7 +63,7 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
             continue
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise ValueError(f"{name} of a verdict is {number!r}")
-        if not math.isfinite(number):
+        if not math.isfinite(number) or (name == "cost" and number < 0):
             raise ValueError(f"{name} of a verdict is {number}")
         record[name] = float(number)
     for name in ("reason", "raw", "error"):

@@ -133,14 +133,15 @@ def record_entry(run_dir: Path, generator_name: str, out_dir: Path) -> Path:
             drew nothing.
     """
     spec = read_spec(run_dir)
-    if generator_name not in spec["generators"]:
-        raise unknown_name("freshly computed generator", generator_name, spec["generators"])
+    generators = spec.get("generators", {})  # a judge's calibration has none
+    if generator_name not in generators:
+        raise unknown_name("freshly computed generator", generator_name, generators)
     try:
         summary = json.loads((run_dir / "summary.json").read_bytes())
     except (OSError, ValueError) as error:
         raise PpdbenchError(
             f"{run_dir} is not finished: its summary.json cannot be read",
-            fix="run its `ppdbench eval` command again, then record",
+            fix="run its command again, then record",
         ) from error
     if not summary["complete"] or spec["limit"] is not None:
         raise PpdbenchError(
@@ -150,11 +151,13 @@ def record_entry(run_dir: Path, generator_name: str, out_dir: Path) -> Path:
     results = [
         r
         for r in read_results(run_dir).values()
-        if r.generator == generator_name and r.arm in (None, *RECORDED_ARMS)
+        if r.generator == generator_name
+        and r.benchmark in ("rewards", PERSONAL)
+        and r.arm in (None, *RECORDED_ARMS)
     ]
     if not results:
         raise PpdbenchError(
-            f"{generator_name} drew nothing in {run_dir}",
+            f"{generator_name} drew nothing in {run_dir} that is recorded",
             fix="record a run of benchmark rewards or personal",
         )
     row = summary["generators"][generator_name]

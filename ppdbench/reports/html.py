@@ -162,7 +162,7 @@ def read_summary(path: Path) -> dict[str, Any]:
     Raises:
         PpdbenchError: it is missing, damaged or of another version.
     """
-    again = "run the same `ppdbench eval` command again; nothing is regenerated"
+    again = "run its command again; nothing is drawn or asked anew"
     try:
         summary = json.loads(path.read_bytes())
     except FileNotFoundError:

@@ -45,6 +45,8 @@ def calls(judge: Mapping[str, Any]) -> str:
     total, asked = judge.get("calls"), judge.get("asked")
     if not is_number(total) or not is_number(asked):
         return count(total)
+    if not total:
+        return "none"
     if not asked:
         return f"{count(total)}, all from the cache"
     if asked == total:

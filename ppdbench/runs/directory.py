@@ -138,7 +138,7 @@ def _read_spec(path: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise PpdbenchError(
             f"{path.parent} is not a run: it has no spec.json",
-            fix="name the folder that `ppdbench eval` printed at its end",
+            fix="name the folder that its command printed at its end",
         ) from error
     except (OSError, ValueError) as error:
         raise PpdbenchError(

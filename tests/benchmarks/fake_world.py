@@ -232,6 +232,7 @@ def entry_points(group: str) -> list[EntryPoint]:
         },
         "rewards": dict.fromkeys(CHANNELS, "load_reward"),
         "encoders": {},
+        "judges": {},
         "trainers": {},
     }[group]
     return [

@@ -1,7 +1,8 @@
 """The toy world with people in it: whoever likes a channel likes more of it, or less of it.
 
 Tastes are vectors over the three channels, shots are flat pictures that differ along them, and
-generators say by their names what they make of a user.
+generators say by their names what they make of a user. Calibration users chose between pictures
+of any colours. Elsewhere: the judges (`toy_judges`).
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ EACH = 8
 CAPTIONS = 2
 STRENGTH = 12.0
 IDENTIFIED = range(FIRST, FIRST + 12)
+CALIBRATION = range(2000, 2012)
+CHOICES = 10
+FIRST_CHOICE = 1_000_000
+"""Ids of the pairs that calibration users chose in begin here."""
 
 Hears = Literal["reward_weights", "shots", "embeddings", "profile"]
 
@@ -72,8 +77,9 @@ class ToyTruth:
         return f"{'+' if weights[first] > 0 else '-'}{CHANNELS[first]}"
 
     def ceilings(self, split: str) -> Mapping[str, float]:
-        assert split in SIZES
-        return {"choice": 0.9, "choice_noisy": 0.8, "dominant": 0.95}
+        assert split in (*SIZES, "calibration")
+        found = {"choice": 0.9, "choice_noisy": 0.8, "dominant": 0.95}
+        return {**found, "choice_noisy_shots_4": 0.8} if split == "calibration" else found
 
     def identification_ceilings(self, *, topics: bool) -> Mapping[str, float]:
         return {"top1": 0.5, "top5": 0.9, "top16": 1.0, **({"both_top16": 1.0} if topics else {})}
@@ -91,6 +97,8 @@ class ToyPeople:
     def users(self, split: str) -> list[EvaluatedUser]:
         if split == "validation-seen":  # two of the seen, shown and drawn for by other pairs
             return [_user(number, split) for number in (FIRST, FIRST + 1)]
+        if split == "calibration":
+            return [_chooser(number) for number in CALIBRATION]
         first = FIRST + (SIZES["seen"] if split == "unseen" else 0)
         return [_user(number, split) for number in range(first, first + SIZES.get(split, 0))]
 
@@ -109,7 +117,10 @@ class ToyPeople:
 
     def pairs(self, ids: Sequence[str]) -> list[PreferencePair]:
         fake_world.calls.append(f"reads {len(ids)} pairs")
-        return [_pair(int(identity)) for identity in ids]
+        return [
+            _choice(int(identity)) if int(identity) >= FIRST_CHOICE else _pair(int(identity))
+            for identity in ids
+        ]
 
 
 class Town(fake_world.ToySuite):
@@ -119,7 +130,8 @@ class Town(fake_world.ToySuite):
 
 
 def _number(user: str) -> int:
-    return next(n for n in range(FIRST, FIRST + sum(SIZES.values())) if rename(str(n)) == user)
+    everybody: tuple[int, ...] = (*range(FIRST, FIRST + sum(SIZES.values())), *CALIBRATION)
+    return next(n for n in everybody if rename(str(n)) == user)
 
 
 def _user(number: int, split: str) -> EvaluatedUser:
@@ -134,6 +146,36 @@ def _user(number: int, split: str) -> EvaluatedUser:
             Caption(id=f"{split}-{number}-{row}", text=f"wish {number} {row}", category="any")
             for row in range(CAPTIONS)
         ),
+    )
+
+
+def _chooser(number: int) -> EvaluatedUser:
+    """Somebody who is in no benchmark, and chose."""
+    shown = _user(number, "seen")
+    return EvaluatedUser(
+        id=shown.id,
+        seen=False,
+        shots=shown.shots,
+        choices=tuple(str(FIRST_CHOICE + number * CHOICES + row) for row in range(CHOICES)),
+        captions=(),
+    )
+
+
+def _choice(identity: int) -> PreferencePair:
+    """Two flat pictures, and which of them the user says to like; a choice in ten is a tie."""
+    number, row = divmod(identity - FIRST_CHOICE, CHOICES)
+    rng = np.random.default_rng(identity)
+    colours = rng.integers(40, 216, (2, 3))
+    liked = int(np.argmax(colours @ taste(number) + rng.normal(0, 15, 2)))
+    labels = (0.5, 0.5) if row == CHOICES - 1 else (float(liked == 0), float(liked == 1))
+    return PreferencePair(
+        id=str(identity),
+        caption=f"choice {identity}",
+        image_0=encode_png(PilImage.new("RGB", (4, 4), tuple(map(int, colours[0])))),
+        image_1=encode_png(PilImage.new("RGB", (4, 4), tuple(map(int, colours[1])))),
+        label_0=labels[0],
+        label_1=labels[1],
+        user_id=number,
     )
 
 
@@ -299,12 +341,26 @@ OWN = {
         "brighter": "brighter",
         "reader": "reader",
     },
+    "judges": {
+        "taste": "toy_judges:taste",
+        "blind": "toy_judges:blind",
+        "refuser": "toy_judges:refuser",
+        "paid": "toy_judges:paid",
+        "always-first": "ppdbench.judges.placebos:always_first",
+        "random": "ppdbench.judges.placebos:random",
+        "replay": "ppdbench.judges.replay:judge",
+        "scalar": "ppdbench.judges.scalar:judge",
+    },
 }
 
 
 def entry_points(group: str) -> list[EntryPoint]:
     own = [
-        EntryPoint(name=name, value=f"people_world:{attribute}", group=f"ppdbench.{group}")
-        for name, attribute in OWN.get(group, {}).items()
+        EntryPoint(
+            name=name,
+            value=where if ":" in where else f"people_world:{where}",
+            group=f"ppdbench.{group}",
+        )
+        for name, where in OWN.get(group, {}).items()
     ]
     return [*fake_world.entry_points(group), *own]

@@ -46,6 +46,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "generators": [("painter", "never.imported:load"), ("also", "never.imported:load")],
         "rewards": [],
         "encoders": [("reader", "never.imported:load")],
+        "judges": [("oracle", "never.imported:load")],
     }
 
     def entry_points(group: str) -> list[metadata.EntryPoint]:
@@ -69,10 +70,13 @@ def test_list_names_plugins_without_importing_them() -> None:
         *(f"  {name}" for name in sorted(published())),
         "encoders:",
         "  reader",
+        "judges:",
+        "  oracle",
         "trainers:",
         "  mine",
     ]
     assert CliRunner().invoke(app, ["list", "models"]).output == "also\npainter\n"
+    assert CliRunner().invoke(app, ["list", "judges"]).output == "oracle\n"
 
 
 @pytest.mark.usefixtures("stranger")
@@ -83,6 +87,7 @@ def test_list_as_json_is_alone_on_standard_output() -> None:
         "suites": ["world"],
         "rewards": sorted(published()),
         "encoders": ["reader"],
+        "judges": ["oracle"],
         "trainers": ["mine"],
     }
     done = CliRunner().invoke(app, ["list", "suites", "--json"])
@@ -281,7 +286,7 @@ def test_report_of_an_unfinished_run_says_how_to_finish(rooms: list[Any], tmp_pa
     (tmp_path / "spec.json").write_text("{}")
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert done.exit_code == 2
-    assert "not finished" in done.stderr
+    assert "not finished" in done.stderr and "fix: run its command again" in done.stderr
     assert rooms == []
 
 
@@ -291,6 +296,7 @@ def test_a_damaged_summary_is_one_line_and_a_fix(tmp_path: Path) -> None:
     done = CliRunner().invoke(app, ["report", str(tmp_path)])
     assert done.exit_code == 1
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "  fix"]
+    assert "fix: run its command again" in done.stderr
 
 
 def test_record_takes_all_that_the_run_computed(rooms: list[Any], tmp_path: Path) -> None:

@@ -10,7 +10,16 @@ from typer.testing import CliRunner
 from ppdbench import __version__
 from ppdbench.cli import app
 
-COMMANDS = ["eval", "generate", "report", "train-reference", "list", "leaderboard"]
+COMMANDS = [
+    "eval",
+    "judge",
+    "calibrate",
+    "generate",
+    "report",
+    "train-reference",
+    "list",
+    "leaderboard",
+]
 HEAVY = {
     "accelerate",
     "diffusers",
@@ -68,6 +77,19 @@ def test_version() -> None:
         (["eval", "--benchmark", "users"], "--encoder"),
         (["eval", "--model", "ppd", "--limit", "0"], "--limit"),
         (["eval", "--model", "ppd", "--fail-on-error", "1.5"], "--fail-on-error"),
+        (["judge", "--shots", "0"], "--shots"),
+        (["judge", "--judge-shots", "mine"], "--judge-shots"),
+        (["judge", "--split", "validation"], "--split"),
+        (["judge", "--price", "cheap"], "--price 2.50,10.00"),
+        (["judge", "--price", "1"], "--price 2.50,10.00"),
+        (["judge", "--price", "1,2,3"], "--price 2.50,10.00"),
+        (["judge", "--price=-1,2"], "--price 2.50,10.00"),
+        (["judge", "--price", "nan,1"], "--price 2.50,10.00"),
+        (["judge", "--price", "1,inf"], "--price 2.50,10.00"),
+        (["judge", "--max-cost", "-1"], "--max-cost"),
+        (["judge", "--concurrency", "0"], "--concurrency"),
+        (["calibrate", "--price", ","], "--price 2.50,10.00"),
+        (["calibrate", "--choices", "0"], "--choices"),
         (["list", "model"], "models"),
         (["leaderboard", "record", "somewhere"], "--out"),
     ],
