@@ -551,6 +551,15 @@ class Estimate:
 
 
 @runtime_checkable
+class Estimating(Protocol):
+    """A judge that knows what a question takes at most."""
+
+    def estimate(self, question: Question) -> Estimate:
+        """What one attempt takes at most, before it is made."""
+        ...
+
+
+@runtime_checkable
 class Judge(Protocol):
     """Chooses between two images on behalf of a user."""
 

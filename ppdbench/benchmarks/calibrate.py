@@ -86,6 +86,8 @@ class Calibration:
     suite: Suite
     people: People
     judge: Judge
+    called: str
+    """The judge's name as the command gave it."""
     scalars: Mapping[str, Judge]
     shots: int
     choices: tuple[Choice, ...]
@@ -117,6 +119,7 @@ def calibrate(
     Raises:
         UsageError: an unknown name or a number out of range.
         MissingPrerequisite: weights, pairs, a key, space or permission are missing.
+        FingerprintMismatch: the run's folder holds results of other settings.
         BudgetReached: after everything is written.
         TooManyFailures: after everything is written.
         NotPersonalised: after everything is written.
@@ -159,6 +162,7 @@ def plan_calibration(request: CalibrationRequest, events: Events) -> Calibration
         suite=suite,
         people=people,
         judge=judge,
+        called=request.judge.name,
         scalars=_scalars(suite, judge, device, events),
         shots=request.shots,
         choices=tuple(found),
@@ -349,7 +353,10 @@ def _summary(
         "generators": {},
         "rewards": {},
         "judge": judge_facts(
-            info, job.shots, [record for record in records if record["judge"] == info.name]
+            info,
+            job.called,
+            job.shots,
+            [record for record in records if record["judge"] == info.name],
         ),
         "benchmarks": {
             "calibration": {

@@ -76,7 +76,7 @@ def summarise_calibration(
     }
     all_call = cells["own"]["all_call"]
     way = None
-    if ceiling is not None and all_call is not None:
+    if ceiling is not None and ceiling > 0.5 and all_call is not None:
         way = (all_call - 0.5) / (ceiling - 0.5)
     if withheld:
         cells = {name: _blank(cell, withheld) for name, cell in cells.items()}

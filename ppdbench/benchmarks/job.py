@@ -58,14 +58,11 @@ class Job:
     @property
     def notes(self) -> tuple[str, ...]:
         """The suite's, and whose training people are others; splits may be made for them."""
-        people = self.suite.people
-        own = people.training_digest if people and self.benchmarks != ("rewards",) else None
-        strangers = [
-            f"{name} was trained for others than the training people of {self.suite.name}: it may "
-            "know its unseen users, and not know its seen ones"
-            for name, generator in self.generators.items()
-            if own is not None and generator.info.training_users_digest not in (None, own)
-        ]
+        strangers = (
+            trained_for_others(self.suite, self.generators)
+            if self.benchmarks != ("rewards",)
+            else ()
+        )
         return (*self.suite.notes, *strangers)
 
     @property
@@ -114,6 +111,17 @@ class Job:
             **(drawing if self.generators else {}),
             **people,
         }
+
+
+def trained_for_others(suite: Suite, generators: Mapping[str, Generator]) -> list[str]:
+    """Of each generator whose training people are not the suite's, what that means, in a line."""
+    own = suite.people.training_digest if suite.people else None
+    return [
+        f"{name} was trained for others than the training people of {suite.name}: it may "
+        "know its unseen users, and not know its seen ones"
+        for name, generator in generators.items()
+        if own is not None and generator.info.training_users_digest not in (None, own)
+    ]
 
 
 def plan(
@@ -180,13 +188,21 @@ def plan(
         items=tuple(items),
         unserved=unserved,
     )
-    ids = [caption.id for caption in job.all_captions]
-    if len(set(ids)) < len(ids):
+    require_distinct(suite, job.all_captions)
+    return job
+
+
+def require_distinct(suite: Suite, captions: Sequence[Caption]) -> None:
+    """Refuse captions of which two have one id: items are told apart by it, and pairs paired.
+
+    Raises:
+        PpdbenchError: there are such.
+    """
+    if len({caption.id for caption in captions}) < len(captions):
         raise PpdbenchError(
             f"the suite {suite.name} gives two captions one id",
             fix="let it give each caption an id of its own",
         )
-    return job
 
 
 def _can_draw(generator: Generator, encoders: Mapping[str, UserEncoder]) -> bool:

@@ -20,8 +20,9 @@ from ppdbench.users.contexts import user_context
 ORDERS = (0, 1)
 SWAP = "shuffled"
 """The arm of what was drawn for another user than the caption's."""
-AT_HAND = 64
-"""Sets of shots, and images, that are kept decoded: a user's are asked about in a row."""
+AT_HAND = 16
+"""Sets of shots, and images, that are kept decoded: a user's are asked about in a row. Four shots
+of 1,024 px are 25 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,31 +1,24 @@
 """What judging would take, before anything is drawn or asked: calls, images, tokens, money.
 
-Tokens are bounds: by the judge's own estimate for the shots of the first user and candidates of the
-suite's size. Elsewhere: the calls (`plan_judge`), estimates (`judges`).
+Tokens are estimates: the judge's own bound for the shots of one user and candidates of the suite's
+size, each call tried once. What the cache, or a run beside this one, would save is not known yet.
+Elsewhere: the calls (`plan_judge`), estimates (`judges`).
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
+from ppdbench.benchmarks.generate import last_records
 from ppdbench.benchmarks.judge_calls import ORDERS, call_id
 from ppdbench.benchmarks.judge_job import JudgeJob, JudgeRequest, plan_job
 from ppdbench.judges.ask import FILE
-from ppdbench.protocols import Estimate, Events, Question
+from ppdbench.protocols import Estimate, Estimating, Events, Question
 from ppdbench.runs.directory import place
 from ppdbench.runs.records import read_records
 from ppdbench.users.contexts import user_context
-
-
-@runtime_checkable
-class Estimating(Protocol):
-    """A judge that knows what a question takes at most."""
-
-    def estimate(self, question: Question) -> Estimate:
-        """Before it is asked."""
-        ...
 
 
 def judge_cost(request: JudgeRequest, *, runs: Path, events: Events) -> dict[str, Any]:
@@ -41,7 +34,7 @@ def judge_cost(request: JudgeRequest, *, runs: Path, events: Events) -> dict[str
     """
     job = plan_job(request, events)
     folder = place(runs, job.suite.name, job.folder_name, job.spec)
-    drawn = {r["item"] for r in read_records(folder / "generations.jsonl") if r["status"] == "ok"}
+    drawn = {item for item, r in last_records(folder).items() if r["status"] == "ok"}
     said = {r["call"] for r in read_records(folder / FILE) if r["status"] == "ok"}
     left: Counter[int] = Counter()
     for each in job.comparisons:
@@ -58,9 +51,9 @@ def judge_cost(request: JudgeRequest, *, runs: Path, events: Events) -> dict[str
         "calls_left": left.total(),
         "images_to_draw": sum(item.id not in drawn for item in job.items),
         "images_shown": sum(n * (2 * shots + 2) for shots, n in left.items()),
-        "tokens_in_at_most": _total(bounds, left, "tokens_in"),
-        "tokens_out_at_most": _total(bounds, left, "tokens_out"),
-        "cost_at_most": cost,
+        "tokens_in": _total(bounds, left, "tokens_in"),
+        "tokens_out": _total(bounds, left, "tokens_out"),
+        "cost": cost,
         "arms": list(job.protocol.arms),
     }
 

@@ -1,13 +1,12 @@
 """Benchmark `judge`: win rates as a judge sees them, and beside them what would expose the judge.
 
-The headline is tie-half: the mean of both orders' outcomes, so a verdict that the swap turns round
-is half a win. Everything has users as the sample. Inflation is what sharing the generator's shots
-adds: shared minus disjoint, on the same pictures. A control is held against the headline arm on the
-same pictures. Where users' tastes are known, the true win rate on these very pairs stands beside
-the judged one, and the judge's accuracy: the share of its calls that pick what the user truly
-likes better. A comparison that lacks a verdict in either order is failed: never a tie, never a
-loss. Elsewhere: the arms (`plan_judge`), the formulas (`statistics.order_flip`), the records
-(`judges.ask`).
+The headline is tie-half: what is not decided alike in both orders is half a win. Everything has
+users as the sample. Inflation is what sharing the generator's shots adds: shared minus disjoint, on
+the same pictures. A control is held against the headline arm on the same pictures. Where users'
+tastes are known, the true win rate on these very pairs stands beside the judged one, and the
+judge's accuracy: the share of its calls that pick what the user truly likes better. A comparison
+that lacks a verdict in either order is failed: never a tie, never a loss. Elsewhere: the arms
+(`plan_judge`), the formulas (`statistics.order_flip`), the records (`judges.ask`).
 """
 
 from __future__ import annotations

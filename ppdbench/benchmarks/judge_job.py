@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ppdbench import plugins
+from ppdbench.benchmarks.job import require_distinct, trained_for_others
 from ppdbench.benchmarks.make_generators import make_named
 from ppdbench.benchmarks.plan import Item
 from ppdbench.benchmarks.plan_judge import (
@@ -114,6 +115,8 @@ class JudgeJob:
     """By name in records: the model, then the baseline."""
     encoders: Mapping[str, UserEncoder]
     judge: Judge
+    called: str
+    """The judge's name as the command gave it."""
     device: str
     protocol: Protocol
     roles: Roles
@@ -148,8 +151,8 @@ class JudgeJob:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What a reader must know, a line each."""
-        return self.suite.notes
+        """The suite's, and whose training people are others; splits may be made for them."""
+        return (*self.suite.notes, *trained_for_others(self.suite, self.generators))
 
     @property
     def spec(self) -> dict[str, Any]:
@@ -181,7 +184,7 @@ def plan_job(request: JudgeRequest, events: Events) -> JudgeJob:
     Raises:
         UsageError: an unknown name, or what suite, model or judge do not support.
         MissingPrerequisite: pairs, weights or a key are not at hand.
-        PpdbenchError: a plug-in is broken.
+        PpdbenchError: a plug-in is broken, or the suite gives two captions one id.
     """
     files = SuiteFiles(pairs=request.pairs, vlm=request.vlm, events=events)
     suite: Suite = plugins.make_suite(request.suite, files)
@@ -209,23 +212,15 @@ def plan_job(request: JudgeRequest, events: Events) -> JudgeJob:
         shots=request.shots, judge_shots=request.judge_shots, controls=request.controls
     )
     check_protocol(protocol, roles)
-    items: list[Item] = []
-    unserved: dict[str, dict[str, int]] = {}
-    for name, generator in generators.items():
-        measured = name == next(iter(generators))
-        own = plan_judge(suite.version, name, generator.info, roles, protocol, measured=measured)
-        kept, strangers = served(own, generator.info, encoders, roles)
-        items += kept
-        if strangers:
-            unserved[name] = strangers
-        for split, count in strangers.items():
-            events.note(f"{name} cannot serve {split} users: {count} are left out")
+    require_distinct(suite, [caption for each in roles.members for caption in each.captions])
+    items, unserved = _items(suite, generators, encoders, roles, protocol, events)
     return JudgeJob(
         suite=suite,
         people=people,
         generators=generators,
         encoders=encoders,
         judge=judge,
+        called=request.judge.name,
         device=device,
         protocol=protocol,
         roles=roles,
@@ -237,6 +232,29 @@ def plan_job(request: JudgeRequest, events: Events) -> JudgeJob:
         limit=None if roles.whole else request.limit,
         samples=request.samples,
     )
+
+
+def _items(
+    suite: Suite,
+    generators: Mapping[str, Generator],
+    encoders: Mapping[str, UserEncoder],
+    roles: Roles,
+    protocol: Protocol,
+    events: Events,
+) -> tuple[list[Item], dict[str, dict[str, int]]]:
+    """What is drawn, and for each generator how many users of a split it cannot serve."""
+    items: list[Item] = []
+    unserved: dict[str, dict[str, int]] = {}
+    for name, generator in generators.items():
+        measured = name == next(iter(generators))
+        own = plan_judge(suite.version, name, generator.info, roles, protocol, measured=measured)
+        kept, strangers = served(own, generator.info, encoders, roles)
+        items += kept
+        if strangers:
+            unserved[name] = strangers
+        for split, count in strangers.items():
+            events.note(f"{name} cannot serve {split} users: {count} are left out")
+    return items, unserved
 
 
 def _possible(

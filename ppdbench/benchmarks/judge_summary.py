@@ -25,7 +25,7 @@ from ppdbench.benchmarks.rows import Row, about, fresh_row
 from ppdbench.benchmarks.summary import SCHEMA_VERSION, earlier_summary, sha256_of
 from ppdbench.errors import BudgetReached
 from ppdbench.judges.ask import FILE, Call, done
-from ppdbench.protocols import Events
+from ppdbench.protocols import Events, JudgeInfo
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.fingerprint import fingerprint
@@ -118,9 +118,11 @@ def _summary(
         "complete": n_ok == n_expected,
         "withheld": withheld,
         "notes": list(job.notes),
-        "generators": {name: about([row]) | _unserved(job, name) for name, row in rows.items()},
+        "generators": {
+            name: about([row]) | _trained_and_served(job, name) for name, row in rows.items()
+        },
         "rewards": {},
-        "judge": judge_facts(job.judge.info, job.protocol.shots, records),
+        "judge": judge_facts(job.judge.info, job.called, job.protocol.shots, records),
         "benchmarks": {
             "judge": summarise_judge(
                 pairs,
@@ -140,29 +142,36 @@ def _summary(
     }
 
 
-def judge_facts(info: Any, shots: int, records: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Who judged, and what all of a run's calls took, those that failed included."""
+def judge_facts(
+    info: JudgeInfo, called: str, shots: int, records: Sequence[Mapping[str, Any]]
+) -> dict[str, Any]:
+    """Who judged, and what all of a run's calls took, those that failed included.
+
+    Args:
+        info: the judge.
+        called: its name as the command gave it.
+        shots: how many it was shown.
+        records: all of its calls; what became of one, its last record says.
+    """
+    last = {record["call"]: record["status"] for record in records}
     live = [record for record in records if not record["cached"]]
     details = [record["details"] for record in records]
     seconds = [d["seconds"] for r in live if (d := r["details"]).get("seconds") is not None]
     return {
         "name": info.name,
+        "called": called,
         "revision": info.revision,
         "personal": info.personal,
         "settings": dict(info.settings),
         "shots": shots,
-        "calls": len({record["call"] for record in records}),
+        "calls": len(last),
         "asked": len(live),
         "tokens_in": sum(record["details"].get("tokens_in") or 0 for record in live),
         "tokens_out": sum(record["details"].get("tokens_out") or 0 for record in live),
         "cost": sum(record["cost"] for record in live),
         "seconds_p50": float(np.median(seconds)) if seconds else None,
-        "models": dict(
-            Counter(
-                str(name) for d in details if (name := d.get("returned_model") or d.get("model"))
-            )
-        ),
-        "statuses": dict(Counter(record["status"] for record in records)),
+        "models": dict(Counter(str(name) for d in details if (name := d.get("model")))),
+        "statuses": dict(Counter(last.values())),
     }
 
 
@@ -201,7 +210,8 @@ def _rows(job: JudgeJob, results: Mapping[str, Result], classified: bool) -> dic
     return rows
 
 
-def _unserved(job: JudgeJob, name: str) -> dict[str, Any]:
+def _trained_and_served(job: JudgeJob, name: str) -> dict[str, Any]:
+    """Whom a generator was trained for, and how many users of a split it cannot serve."""
     strangers = job.unserved.get(name)
     trained = job.generators[name].info.training_users_digest
     return {

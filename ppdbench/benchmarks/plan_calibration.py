@@ -32,7 +32,8 @@ REPEATED, TIMES = 50, 3
 """Choices that are asked several times in the same order, and how often in all."""
 IDENTICAL = 50
 """Choices of which one image is shown twice."""
-AT_HAND = 64
+AT_HAND = 16
+"""Sets of shots, and pairs, that are kept: a user's are asked about in a row."""
 READ_AT_ONCE = 256
 """Pairs read from their file at once."""
 
@@ -218,7 +219,7 @@ class ChoiceQuestions:
         return self._people.pairs([pair])[0]
 
     def _decoded(self, name: str) -> Image:
-        identity, _, side = name.partition("#")
+        identity, _, side = name.rpartition("#")
         pair = self._pair(identity)
         data = pair.image_1 if side == "1" else pair.image_0
         return decode_image(data, name=f"image {side} of the pair {identity}")

@@ -41,7 +41,7 @@ def reuse(
         events: told how many came from where.
 
     Raises:
-        PpdbenchError: a record cannot be written.
+        PpdbenchError: an image or a record cannot be written.
     """
     missing = {item.id: item for item in undrawn(run.path, items)}
     taken = 0
@@ -106,17 +106,22 @@ def _copy(
     found: Sequence[tuple[Item, Mapping[str, Any]]],
     missing: dict[str, Item],
 ) -> int:
-    """Copy images, then their records; what is damaged over there stays missing here."""
+    """Copy images, then their records; what is damaged over there stays missing here.
+
+    Raises:
+        PpdbenchError: an image or a record cannot be written.
+    """
     images = ImageStore(folder / IMAGES)
     taken = 0
     with RecordWriter(run.generations) as writer:
         for item, record in found:
             try:
-                image = run.images.put(images.get(str(record.get("image"))))
-            except (PpdbenchError, OSError):
+                data = images.read(str(record.get("image")))
+            except PpdbenchError:
                 continue
+            run.images.put_file(data)
             why = {"benchmark": item.benchmark, "arm": item.arm}
-            writer.write([{**record, **why, "item": item.id, "image": image, "from": folder.name}])
+            writer.write([{**record, **why, "from": folder.name}])
             del missing[item.id]
             taken += 1
     return taken

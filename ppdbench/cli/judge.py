@@ -163,16 +163,18 @@ def run(
 def show_cost(found: dict[str, Any], console: Console) -> None:
     """Print what a run would take, a line each."""
     unknown = "not known"
-    cost = found["cost_at_most"]
-    tokens = [found["tokens_in_at_most"], found["tokens_out_at_most"]]
+    cost = found["cost"]
+    tokens = [found["tokens_in"], found["tokens_out"]]
     lines = {
         "judge": found["judge"],
         "calls": f"{found['calls']:,}, of which {found['calls_left']:,} have no verdict yet",
         "images": f"{found['images_to_draw']:,} to draw, {found['images_shown']:,} to show",
         "tokens": unknown
         if None in tokens
-        else f"{tokens[0]:,} read and {tokens[1]:,} written at most",
-        "cost": f"${cost:,.2f} at most" if cost is not None else f"{unknown}: --price IN,OUT",
+        else f"{tokens[0]:,} read and {tokens[1]:,} written at most, if no call is tried again",
+        "cost": f"${cost:,.2f} for so many"
+        if cost is not None
+        else f"{unknown}: --price IN,OUT",
     }
     for name, text in lines.items():
         console.line(f"{name}: {text}")

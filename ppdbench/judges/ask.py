@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, SupportsIndex, overload
 
 from ppdbench.errors import BudgetReached, PpdbenchError, one_line
+from ppdbench.judges.begun import Begun, unaccounted
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.store import VerdictStore, default_path, verdict_key
 from ppdbench.judges.verdict_records import verdict_of, verdict_record
@@ -75,9 +76,15 @@ def done(path: Path, calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
     }
 
 
-def spent(path: Path) -> float:
-    """US dollars that all calls on record took, failed ones included."""
-    return sum(float(record["cost"]) for record in read_records(path) if not record["cached"])
+def spent(folder: Path) -> float:
+    """US dollars that all calls of a run took, failed ones included, and those that were cut."""
+    records = read_records(folder / FILE)
+    return paid(records) + unaccounted(folder, records)
+
+
+def paid(records: Iterable[Mapping[str, Any]]) -> float:
+    """US dollars that calls on record took, failed ones included."""
+    return sum(float(record["cost"]) for record in records if not record["cached"])
 
 
 def ask(
@@ -113,12 +120,20 @@ def ask(
     process = process or Shards()
     path = folder / FILE
     store = VerdictStore(cache or default_path(), events.note)
+    records = read_records(path)
     known = done(path, calls)
     lacking = [call.id for call in calls if call.id not in known]
-    # One process says what is missing: the others may read the records while it writes them.
-    wanted = set(process.gather(lacking)[0])
+    lost = unaccounted(folder, records)
+    # One process says what is missing and what was spent: it may write while the others read.
+    lacking, before, lost = process.gather((lacking, paid(records) + lost, lost))[0]
+    wanted = set(lacking)
     missing = [call for call in calls if call.id in wanted]
     mine = [missing[row] for row in process.own(len(missing))]
+    begun, allowance = None, None
+    if max_cost is not None:
+        # One process asks alone: what others paid for would be on record at the end only.
+        mine = missing if process.first else []
+        begun, allowance = Begun(folder, judge, lost), max(0.0, max_cost - before)
     if process.first:
         _keep(store, known.values())
     planned = plan_calls(judge.info, mine, make, events)
@@ -127,8 +142,7 @@ def ask(
         events.advance(len(calls) - len(missing))
     if not missing:
         return 0
-    allowance = None if max_cost is None else max(0.0, max_cost - spent(path)) / process.count
-    answers = _answers(judge, planned, make, store, events, allowance)
+    answers = _answers(judge, planned, make, store, events, allowance, begun)
     if process.first:
         with RecordWriter(path) as writer:
 
@@ -136,20 +150,19 @@ def ask(
                 writer.write([_record(judge.info, answer)])
                 tick()
 
-            own, stop = _take(answers, write)
-            others = process.gather((own, stop))[1:]
-            for share, _ in others:
+            shares = process.gather(_take(answers, write))
+            for share, _ in shares[1:]:
                 for answer in share:
                     write(answer)
                 events.advance(len(share))
+        if begun is not None:
+            begun.settle()
     else:
-        own, stop = _take(answers)
-        others = process.gather((own, stop))
-    stops = [stop, *(each for _, each in others)]
-    if reached := next((each for each in stops if each is not None), None):
+        shares = process.gather(_take(answers))
+    if reached := next((stop for _, stop in shares if stop is not None), None):
         cause, fix = reached
         raise BudgetReached(cause, fix=fix)
-    return sum(not answer.cached for share in (own, *(s for s, _ in others)) for answer in share)
+    return sum(not answer.cached for share, _ in shares for answer in share)
 
 
 def unanswered(
@@ -210,6 +223,7 @@ def _answers(
     store: VerdictStore,
     events: Events,
     allowance: float | None,
+    begun: Begun | None,
 ) -> Generator[Answer]:
     """Answers from the cache, then the judge's; calls that are one question are asked once.
 
@@ -229,7 +243,7 @@ def _answers(
     if not rest:
         return
     seen: set[int] = set()
-    questions = Questions([same[0].call for same in rest], make)
+    questions = Questions([same[0].call for same in rest], make, begun)
     for place, verdict in _asked(judge, questions, allowance):
         known = _is_place(place, len(rest))
         if not known or place in seen:
@@ -306,9 +320,19 @@ def plan_calls(
 class Questions(Sequence[Question]):
     """The questions of calls, each made when it is asked for."""
 
-    def __init__(self, calls: Sequence[Call], make: MakeQuestion) -> None:
+    def __init__(
+        self, calls: Sequence[Call], make: MakeQuestion, begun: Begun | None = None
+    ) -> None:
+        """See what can be asked for.
+
+        Args:
+            calls: the calls.
+            make: makes their questions.
+            begun: is told of each one that is asked for alone, as judges do that pay.
+        """
         self._calls = calls
         self._make = make
+        self._begun = begun
 
     def __len__(self) -> int:
         return len(self._calls)
@@ -320,7 +344,10 @@ class Questions(Sequence[Question]):
     def __getitem__(self, index: int | slice) -> Question | list[Question]:
         """One question, or those of a slice; raises as what makes them."""
         if isinstance(index, int):
-            return self._make(self._calls[index])
+            question = self._make(self._calls[index])
+            if self._begun is not None:
+                self._begun.note(self._calls[index].id, question)
+            return question
         return [self._make(call) for call in self._calls[index]]
 
 

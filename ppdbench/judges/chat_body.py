@@ -27,7 +27,7 @@ TEMPERATURE = 0
 MAX_TOKENS: dict[Style, int] = {"digit": 1, "json": 300}
 """Most tokens of a reply, where nothing else is asked for. A digit is the answer's first token, as
 for a model that is read by its next token's logits: what it would say after that is no matter."""
-AT_HAND = 64
+AT_HAND = 16
 """Sets of shots, and four times as many candidates, whose encoded images are kept."""
 FORMAT_BYTES = len(str(RESPONSE_FORMAT))
 """A server may count the format among the tokens it reads."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from ppdbench.errors import BudgetReached, MissingPrerequisite, PpdbenchError
 from ppdbench.judges.budget import Budget, Reservation
-from ppdbench.judges.chat_body import Bodies, Form, simpler
+from ppdbench.judges.chat_body import TEMPERATURE, Bodies, Form, simpler
 from ppdbench.judges.completion import (
     Completion,
     Usage,
@@ -342,6 +342,7 @@ class Calls:
             "requested_model": self.bodies.model,
             "style": self.bodies.style,
             "format_asked": form.format,
+            "temperature": TEMPERATURE if form.temperature else None,
             "slots": slots(question.shots),
             "attempts": attempts,
             "failed": list(failed),

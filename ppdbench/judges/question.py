@@ -14,8 +14,9 @@ from ppdbench.data.images import pixel_sha256
 from ppdbench.protocols import Question, Shot
 from ppdbench.rewards.preprocess import to_rgb
 
-AT_HAND = 64
-"""Sets of shots whose hash is remembered: a user's are asked about several times in a row."""
+AT_HAND = 16
+"""Sets of shots whose hash is remembered, and which are kept for it: a user's are asked about
+several times in a row."""
 
 
 def question_digest(question: Question) -> str:
@@ -37,6 +38,7 @@ _known: OrderedDict[int, tuple[tuple[Shot, ...], str]] = OrderedDict()
 def _shots_digest(shots: tuple[Shot, ...]) -> str:
     found = _known.get(id(shots))
     if found is not None and found[0] is shots:
+        _known.move_to_end(id(shots))
         return found[1]
     facts = [
         [s.caption, *(pixel_sha256(to_rgb(image)) for image in (s.preferred, s.dispreferred))]
@@ -44,6 +46,7 @@ def _shots_digest(shots: tuple[Shot, ...]) -> str:
     ]
     digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()
     _known[id(shots)] = (shots, digest)
+    _known.move_to_end(id(shots))
     while len(_known) > AT_HAND:
         _known.popitem(last=False)
     return digest

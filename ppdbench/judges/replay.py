@@ -44,7 +44,12 @@ class ReplayJudge:
                 fix=f"name the {FILE} of a run of `ppdbench judge`, or the run's folder",
             )
         self._name = path.name
-        records = [record for record in read_records(path) if "question" in record]
+        records = [
+            record
+            for record in read_records(path)
+            # A calibration also holds what rewards said to the questions without shots.
+            if "question" in record and not _of_control(record)
+        ]
         self._records: dict[str, Mapping[str, Any]] = {}
         for record in records:  # what failed once may have been asked again
             if record.get("status") == "ok" or record["question"] not in self._records:
@@ -86,6 +91,11 @@ class ReplayJudge:
         if verdict.status != "ok":
             return failure(f"in {self._name} it failed: {verdict.error or verdict.status}")
         return replace(verdict, cost=0.0)
+
+
+def _of_control(record: Mapping[str, Any]) -> bool:
+    """Whether a calibration asked another judge than its own: the arm has that one's name."""
+    return "arm" in record and record["arm"] == record.get("judge")
 
 
 def judge(context: JudgeContext) -> Judge:

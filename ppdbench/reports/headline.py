@@ -134,6 +134,13 @@ def calibration_of(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None
     return None, str(reason or "no calibration was found")
 
 
+def calibrating(summary: Mapping[str, Any]) -> str:
+    """The command that calibrates a run's judge, so that the run finds it."""
+    judge = summary.get("judge") or {}
+    name, shots = judge.get("called") or judge.get("name") or "NAME", judge.get("shots")
+    return f"ppdbench calibrate --judge {name}" + (f" --shots {shots}" if shots else "")
+
+
 def judge_headline(summary: Mapping[str, Any]) -> Headline | None:
     """What the judge says of the model in a sentence; None where none was asked.
 

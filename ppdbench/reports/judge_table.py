@@ -26,6 +26,7 @@ from ppdbench.reports.figures import (
 )
 from ppdbench.reports.headline import (
     Headline,
+    calibrating,
     calibration_headline,
     calibration_of,
     judge_headline,
@@ -240,9 +241,8 @@ def _notes(summary: Mapping[str, Any], splits: Mapping[str, Cell]) -> list[str]:
 def _rests_on(summary: Mapping[str, Any]) -> str:
     """The calibration behind a win rate, in a line."""
     found, missing = calibration_of(summary)
-    judge = (summary.get("judge") or {}).get("name") or "..."
     if found is None:
-        return f"not calibrated: {missing}; run `ppdbench calibrate --judge {judge}`"
+        return f"not calibrated: {missing}; run\n`{calibrating(summary)}`"
     agreed = figure(found["own"], "all_call", rate)
     personal = "not personalised, " if found.get("personalised") is False else ""
     if not agreed.value:

@@ -24,7 +24,7 @@ from ppdbench.reports.figures import (
     span,
     verdict,
 )
-from ppdbench.reports.headline import calibration_of, outcome
+from ppdbench.reports.headline import calibrating, calibration_of, outcome
 from ppdbench.reports.page import Estimate, fidelity
 from ppdbench.reports.people import SPLITS, named
 from ppdbench.reports.plots import bar
@@ -90,6 +90,7 @@ def judged(summary: Summary) -> dict[str, Any] | None:
         "fidelity": fidelity(summary, "judge_fidelity"),
         "funnel": _funnel(summary["benchmarks"].get("judge_funnel")),
         "uncalibrated": calibration_of(summary)[1],
+        "calibrating": calibrating(summary),
     }
 
 

@@ -13,6 +13,7 @@ LIBRARIES = (
     "diffusers",
     "numpy",
     "open_clip_torch",
+    "openai",
     "pillow",
     "safetensors",
     "scipy",

@@ -41,7 +41,10 @@ class ImageStore:
         """
         buffer = io.BytesIO()
         image.convert("RGB").save(buffer, format="PNG")
-        data = buffer.getvalue()
+        return self.put_file(buffer.getvalue())
+
+    def put_file(self, data: bytes) -> str:
+        """Store a PNG file as it is, which is far quicker than coding it anew; as `put`."""
         sha256 = hashlib.sha256(data).hexdigest()
         path = self.path(sha256)
         if not path.is_file() or path.read_bytes() != data:

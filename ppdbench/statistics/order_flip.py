@@ -9,9 +9,10 @@ was shown first and while it was shown second:
 
 w_f = wins / (wins + losses), the consistent-only rate, rests on coverage c = (wins + losses) / N
 and so on a choice that the judge makes: one that sees only the place keeps the easy comparisons
-and looks better. The headline is therefore the tie-half rate, the mean of all outcomes, w_h =
-c w_f + (1 - c) / 2; were all others won or lost, the rate would be anywhere in [c w_f, c w_f + 1 -
-c]. Swapping the systems (each outcome to 1 - outcome, and the orders with them) gives 1 - w to the
+and looks better. The headline is therefore the tie-half rate: a comparison without the same pick
+in both orders, an abstention included, is half a win, so that w_h = c w_f + (1 - c) / 2. Were all
+of those won or lost, the rate would be anywhere in [c w_f, c w_f + 1 - c].
+Swapping the systems (each outcome to 1 - outcome, and the orders with them) gives 1 - w to the
 last bit.
 
 Source: order-flipped judging after PPD (section 5.2) and FastChat's `win_rate_adjusted`; net
@@ -112,7 +113,7 @@ class Judged:
 
     table: OrderTable
     win_rate: Interval
-    """Tie-half: the mean of all outcomes."""
+    """Tie-half: 1 of a win, 0 of a loss, else 1/2."""
     p_value: float | None
     """Two-sided, of the tie-half rate against 50%."""
     test: str
@@ -164,13 +165,13 @@ class Judged:
 
 
 def comparison_scores(first_order: ArrayLike, second_order: ArrayLike) -> Floats:
-    """Tie-half score of each comparison, (N,): the mean of its outcomes in both orders.
+    """Tie-half score of each comparison, (N,): 1 of a win, 0 of a loss, else 1/2.
 
     Raises:
         ValueError: shapes differ, or an outcome is none of 0, 0.5 and 1.
     """
     first, second = _outcomes(first_order, second_order)
-    return np.asarray((first + second) / 2)
+    return _scores(first, second)
 
 
 def order_table(first_order: ArrayLike, second_order: ArrayLike) -> OrderTable:
@@ -247,7 +248,7 @@ def judged(
     labels = np.asarray(clusters)
     if labels.shape != first.shape:
         raise ValueError(f"{first.shape} outcomes need as many clusters, got {labels.shape}")
-    scores = (first + second) / 2
+    scores = _scores(first, second)
     table = order_table(first, second)
     kept = (first == second) & (first != 0.5)
 
@@ -278,6 +279,11 @@ def judged(
         debiased=mean(picks[known], labels[known]),
         reason=None if table.n else "no comparison was judged in both orders",
     )
+
+
+def _scores(first: Floats, second: Floats) -> Floats:
+    """1 where both picks are ours, 0 where both are theirs, else 1/2, (N,)."""
+    return np.where(first == second, first, 0.5)
 
 
 def _outcomes(first_order: ArrayLike, second_order: ArrayLike) -> tuple[Floats, Floats]:

@@ -368,6 +368,7 @@ def test_the_figures_by_hand() -> None:
     differences = cell["differences"]
     assert differences["other_shots"]["difference"] == (0.5 + 0 - 0.5 + 0.25) / 4
     assert differences["zero_shots"]["difference"] == pytest.approx((0 - 0.5 + 0.25) / 3)
+    assert by_hand(ceiling=0.5)["way_to_ceiling"] is None  # there is no way to go
     assert (differences["zero_shots"]["n"], differences["zero_shots"]["n_users"]) == (3, 2)
     assert cell["personalised"] is False
     assert cell["way_to_ceiling"] == pytest.approx(0.0625 / 0.25)

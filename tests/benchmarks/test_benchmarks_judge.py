@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -247,6 +248,40 @@ def test_a_budget_for_tokens_needs_their_price(
     judge(tmp_path, judge="paid", max_cost=100.0, price=(1.0, 1.0), limit=2)
 
 
+def test_two_users_must_not_share_a_captions_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Their pictures would be taken for each other's."""
+    shared = people_world.ToyPeople().users("seen")[0].captions
+    users = people_world.ToyPeople.users
+
+    def alike(self: Any, split: str) -> list[Any]:
+        return [replace(user, captions=shared) for user in users(self, split)]
+
+    monkeypatch.setattr(people_world.ToyPeople, "users", alike)
+    with pytest.raises(PpdbenchError, match="one id"):
+        judge(tmp_path)
+
+
+@pytest.mark.parametrize("digest", [None, "5" * 64, "6" * 64])
+def test_that_a_model_was_trained_for_others_is_noted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, digest: str | None
+) -> None:
+    """Its seen and unseen users are not those of the suite."""
+
+    def trained(context: Any, made: Any = people_world.embedder) -> people_world.Painter:
+        painter: people_world.Painter = made(context)
+        painter.info = replace(painter.info, training_users_digest=digest)
+        return painter
+
+    monkeypatch.setattr(people_world, "embedder", trained)
+    events = fake_world.Quiet()
+    found = summary_of(judge(tmp_path, model="embedder", limit=2, events=events))
+    said = "embedder was trained for others than the training people of town"
+    assert [said in note for note in found["notes"]] == [True] * (digest == "6" * 64)
+    assert set(found["notes"]) <= set(events.notes)
+
+
 def test_a_plug_in_that_is_no_judge_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -365,9 +400,9 @@ def test_what_it_would_take_is_what_it_takes(tmp_path: Path) -> None:
     assert found["images_to_draw"] == len(read_records(folder / "generations.jsonl"))
     shown = [2 * len(record["shots"]) + 2 for record in records]
     assert found["images_shown"] == sum(shown)
-    assert found["tokens_in_at_most"] == 10 * sum(shown)
-    assert found["tokens_out_at_most"] == len(records)
-    assert found["cost_at_most"] == sum(record["cost"] for record in records) == 25.0
+    assert found["tokens_in"] == 10 * sum(shown)
+    assert found["tokens_out"] == len(records)
+    assert found["cost"] == sum(record["cost"] for record in records) == 25.0
     before = files_of(folder)
     again = cost()
     assert {name: again[name] for name in ("calls", "calls_left", "images_to_draw")} == {
@@ -375,8 +410,8 @@ def test_what_it_would_take_is_what_it_takes(tmp_path: Path) -> None:
         "calls_left": 0,
         "images_to_draw": 0,
     }
-    assert again["cost_at_most"] == 0.0 and files_of(folder) == before
-    assert judge_cost(request(), runs=tmp_path, events=fake_world.Quiet())["cost_at_most"] is None
+    assert again["cost"] == 0.0 and files_of(folder) == before
+    assert judge_cost(request(), runs=tmp_path, events=fake_world.Quiet())["cost"] is None
 
 
 def test_verdicts_shown_have_their_pictures_in_the_run(tmp_path: Path) -> None:

@@ -76,5 +76,5 @@ def test_a_dry_run_over_the_town(tmp_path: Path) -> None:
         "judge: paid",
         "calls: 100, of which 100 have no verdict yet",
     ]
-    assert done.stdout.splitlines()[-1] == "cost: $25.00 at most"
+    assert done.stdout.splitlines()[-1] == "cost: $25.00 for so many"
     assert not (tmp_path / "runs").exists()

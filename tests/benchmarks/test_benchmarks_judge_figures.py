@@ -283,6 +283,7 @@ def test_the_judge_and_its_bill_are_told(tmp_path: Path) -> None:
     facts = summary_of(judge(tmp_path, judge="paid"))["judge"]
     assert facts == {
         "name": "paid",
+        "called": "paid",
         "revision": "1",
         "personal": True,
         "settings": {"noise": toy_judges.noise},

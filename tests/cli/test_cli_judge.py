@@ -22,9 +22,9 @@ COST = {
     "calls_left": 1000,
     "images_to_draw": 3,
     "images_shown": 46900,
-    "tokens_in_at_most": 1234567,
-    "tokens_out_at_most": 5000,
-    "cost_at_most": 12.345,
+    "tokens_in": 1234567,
+    "tokens_out": 5000,
+    "cost": 12.345,
     "arms": ["shared"],
 }
 
@@ -190,8 +190,8 @@ def test_a_dry_run_says_what_it_would_take_and_runs_nothing(
         "judge: openai:m",
         "calls: 4,690, of which 1,000 have no verdict yet",
         "images: 3 to draw, 46,900 to show",
-        "tokens: 1,234,567 read and 5,000 written at most",
-        "cost: $12.35 at most",
+        "tokens: 1,234,567 read and 5,000 written at most, if no call is tried again",
+        "cost: $12.35 for so many",
     ]
     request, runs = rooms["asked what it costs"]
     assert (request.shots, runs) == (3, tmp_path)
@@ -201,12 +201,12 @@ def test_a_dry_run_says_what_it_would_take_and_runs_nothing(
 
 
 def test_a_dry_run_says_what_is_not_known(rooms: dict[str, Any]) -> None:
-    rooms["cost"] = COST | {"tokens_in_at_most": None, "cost_at_most": None}
+    rooms["cost"] = COST | {"tokens_in": None, "cost": None}
     done = CliRunner().invoke(app, ["judge", "--dry-run"])
     assert done.stdout.splitlines()[-2:] == [
         "tokens: not known",
         "cost: not known: --price IN,OUT",
     ]
-    rooms["cost"] = COST | {"cost_at_most": 0.0}
+    rooms["cost"] = COST | {"cost": 0.0}
     done = CliRunner().invoke(app, ["judge", "--dry-run"])
-    assert done.stdout.splitlines()[-1] == "cost: $0.00 at most"
+    assert done.stdout.splitlines()[-1] == "cost: $0.00 for so many"

@@ -14,11 +14,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from ppdbench.data.images import pixel_sha256
 from ppdbench.errors import BudgetReached, MissingPrerequisite, PpdbenchError
+from ppdbench.judges import question as question_module
 from ppdbench.judges.ask import FILE, Call, Questions, ask, done, spent
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.store import VerdictStore, verdict_key
-from ppdbench.protocols import JudgeInfo, Question, Shot, Verdict
+from ppdbench.protocols import Estimate, JudgeInfo, Question, Shot, Verdict
+from ppdbench.rewards.sharding import Shards
 from ppdbench.runs.records import RecordWriter, read_records
 
 YES = Verdict(status="ok", choice="first")
@@ -160,7 +163,7 @@ def test_each_call_is_asked_once_and_recorded_with_what_it_was(folder: Path) -> 
         "details": {"model": "m", "tokens_in": 7},
         "cached": False,
     }
-    assert spent(folder / FILE) == 2.5
+    assert spent(folder) == 2.5
 
 
 def test_the_same_again_asks_nothing_and_writes_nothing(folder: Path) -> None:
@@ -183,7 +186,7 @@ def test_one_question_of_several_calls_is_asked_once(folder: Path) -> None:
     assert judge.asked == ["one", "caption 3", "caption 4"]
     found = done(folder / FILE, alike)
     assert len(found) == 3 and {record["choice"] for record in found.values()} == {"first"}
-    assert spent(folder / FILE) == 3.0
+    assert spent(folder) == 3.0
     failing = Scripted(lambda _: REFUSED, revision="2")
     put(failing, alike, folder.parent / "other")
     assert failing.asked == ["one"]
@@ -209,7 +212,7 @@ def test_failures_are_asked_again_by_the_next_run_and_are_not_in_the_cache(folde
     assert put(again, calls(5), folder) == 3
     assert again.asked == ["caption 0", "caption 1", "caption 2"]
     assert len(done(folder / FILE, calls(5))) == 5
-    assert spent(folder / FILE) == 0.75  # failures were paid for
+    assert spent(folder) == 0.75  # failures were paid for
 
 
 def test_what_another_run_asked_costs_nothing(folder: Path) -> None:
@@ -223,7 +226,7 @@ def test_what_another_run_asked_costs_nothing(folder: Path) -> None:
     assert [record["cached"] for record in records] == [True] * 3 + [False]
     assert [record["choice"] for record in records] == ["first"] * 3 + ["second"]
     assert records[0]["log_odds"] == 0.25 and records[0]["cost"] == 2.0
-    assert spent(other / FILE) == 8.0
+    assert spent(other) == 8.0
 
 
 def test_everything_that_can_change_an_answer_changes_the_key() -> None:
@@ -267,6 +270,24 @@ def test_what_a_question_is_not_about_changes_no_key(folder: Path) -> None:
     question = make(calls(1)[0])
     with_alpha = replace(question, first=question.first.convert("RGBA"))
     assert question_digest(with_alpha) == question_digest(question)
+
+
+def test_shots_that_are_asked_about_stay_at_hand(monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[int] = []
+
+    def count(image: Image.Image) -> str:
+        hashed.append(1)
+        return pixel_sha256(image)
+
+    monkeypatch.setattr(question_module, "pixel_sha256", count)
+    monkeypatch.setattr(question_module, "AT_HAND", 2)
+    often = make(calls(1)[0])
+    digest = question_digest(often)
+    for call in calls(5):
+        question_digest(make(call))  # shots of their own, each time
+        hashed.clear()
+        assert question_digest(often) == digest
+        assert len(hashed) == 2  # the candidates
 
 
 def test_another_revision_is_asked_anew(folder: Path) -> None:
@@ -319,7 +340,7 @@ def test_a_malformed_verdict_is_a_failure_and_never_a_choice(folder: Path, verdi
 def test_what_a_malformed_verdict_cost_is_not_forgotten(folder: Path) -> None:
     broken: Any = Verdict(status="ok", choice="maybe", cost=0.5)  # type: ignore[arg-type]
     put(Scripted(lambda _: broken), calls(2), folder)
-    assert spent(folder / FILE) == 1.0
+    assert spent(folder) == 1.0
 
 
 def test_a_judge_that_raises_is_named_and_what_it_said_is_kept(folder: Path) -> None:
@@ -391,7 +412,7 @@ def test_at_the_budgets_end_all_that_was_paid_for_is_kept(folder: Path) -> None:
     assert again.asked == []  # earlier calls count
     put(again, calls(6), folder, max_cost=6.0)
     assert sorted(judge.asked + again.asked) == [f"caption {number}" for number in range(6)]
-    assert spent(folder / FILE) == 6.0
+    assert spent(folder) == 6.0
 
 
 def test_a_budget_of_nothing_still_takes_what_is_known(folder: Path) -> None:
@@ -413,7 +434,7 @@ def test_a_stop_after_a_reply_loses_neither_verdict_nor_bill(folder: Path) -> No
     put(judge, calls(3), folder)
     assert judge.asked == ["caption 0", "caption 1", "caption 2"]
     assert [record["cached"] for record in read_records(folder / FILE)] == [False] * 3
-    assert spent(folder / FILE) == 3.0
+    assert spent(folder) == 3.0
     assert put(judge, calls(3), folder.parent / "other") == 0
 
 
@@ -534,6 +555,53 @@ def test_ticks_come_with_the_records(folder: Path) -> None:
     seen: list[int] = []
     put(Scripted(), calls(4), folder, tick=lambda: seen.append(len(read_records(folder / FILE))))
     assert seen == [1, 2, 3, 4]
+
+
+def test_under_a_budget_the_first_process_asks_alone(folder: Path) -> None:
+    class Second(Shards):
+        def gather(self, share: Any) -> list[Any]:
+            return [share, share]
+
+    said = Scripted(lambda _: replace(YES, cost=1.0))
+    assert put(said, calls(4), folder, process=Second(rank=1, count=2), max_cost=9.0) == 0
+    assert said.asked == []
+
+
+class Paid(Scripted):
+    """Tells what a call may cost, begins all calls at once, and may be stopped after one answer."""
+
+    stops = False
+
+    def estimate(self, _: Question) -> Estimate:
+        return Estimate(tokens_in=1, tokens_out=1, cost=2.0)
+
+    def judge(
+        self, questions: Sequence[Question], *, allowance: float | None = None
+    ) -> Iterator[tuple[int, Verdict]]:
+        begun = [questions[place] for place in range(len(questions))]
+        for place, verdict in super().judge(begun, allowance=allowance):
+            yield place, verdict
+            if self.stops:
+                raise KeyboardInterrupt
+
+
+def test_calls_that_were_cut_count_at_their_bound(folder: Path) -> None:
+    judge = Paid(lambda _: replace(YES, cost=1.0))
+    judge.stops = True
+    with pytest.raises(KeyboardInterrupt):
+        put(judge, calls(3), folder, max_cost=100.0)
+    assert spent(folder) == 1.0 + 2 * 2.0
+    judge.stops = False
+    assert put(judge, calls(3), folder, max_cost=100.0) == 2
+    assert spent(folder) == 3.0 + 2 * 2.0  # what was cut is not forgotten
+    assert put(judge, calls(5), folder, max_cost=100.0) == 2
+    assert spent(folder) == 5.0 + 2 * 2.0
+
+
+def test_a_run_that_ends_owes_nothing(folder: Path) -> None:
+    judge = Paid(lambda _: replace(YES, cost=1.0))
+    assert put(judge, calls(3), folder, max_cost=100.0) == 3
+    assert spent(folder) == 3.0
 
 
 def test_two_processes_on_one_cache(tmp_path: Path) -> None:

@@ -128,6 +128,8 @@ def test_an_interrupt_comes_through_at_once(name: str, moment: str) -> None:
         raise KeyboardInterrupt
 
     before = signal.signal(signal.SIGTERM, stop)
+    # A shell that runs the tests in the background lets them ignore SIGINT.
+    own = signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         with serving(script) as server:
             answers = judge_of(server, concurrency=4).judge(questions(50))
@@ -140,6 +142,7 @@ def test_an_interrupt_comes_through_at_once(name: str, moment: str) -> None:
             timer.join()
     finally:
         signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, own)
 
 
 def test_a_run_that_was_interrupted_can_be_asked_again() -> None:

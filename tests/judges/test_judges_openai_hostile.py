@@ -156,6 +156,7 @@ def test_the_whole_of_a_good_call_is_recorded() -> None:
         "other_model": True,
         "style": "json",
         "format_asked": True,
+        "temperature": 0,
         "parsed_by": "json_schema",
         "slots": "".join(details["slots"]),
         "attempts": 1,
@@ -287,6 +288,7 @@ def test_a_model_that_takes_other_settings_is_given_them() -> None:
     assert [verdict.choice for verdict in found.values()] == ["first"] * 4
     assert len(requests) == 6
     assert requests[-1].body["max_completion_tokens"] == 300
+    assert {verdict.details["temperature"] for verdict in found.values()} == {None}
 
 
 def test_json_in_a_fence_without_the_format_is_read() -> None:

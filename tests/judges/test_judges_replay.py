@@ -79,6 +79,31 @@ def test_a_later_success_stands_and_a_later_failure_does_not(tmp_path: Path) -> 
     assert verdicts(replay(path), ASKED[:1])[0].choice == "second"
 
 
+def test_what_a_calibrations_controls_said_is_not_the_judges(tmp_path: Path) -> None:
+    """Rewards are asked the very questions that the judge is asked without shots."""
+    bare = questions(2, ())
+    with RecordWriter(tmp_path / "judgments.jsonl") as writer:
+        for judge, arm, asked in (
+            ("scalar:clip", "scalar:clip", bare),
+            ("openai:m", "zero_shots", bare[:1]),
+            ("scalar:hps", "scalar:hps", bare),
+        ):
+            said = SAID[0] if arm == "zero_shots" else Verdict(status="ok", choice="first")
+            writer.write(
+                {
+                    "call": f"{arm}/{number}",
+                    "arm": arm,
+                    "question": question_digest(each),
+                    "judge": judge,
+                    **verdict_record(said),
+                }
+                for number, each in enumerate(asked)
+            )
+    found = verdicts(replay(tmp_path), bare)
+    assert [verdict.choice for verdict in found] == ["second", None]
+    assert replay(tmp_path).info.settings["judges"] == ["openai:m"]
+
+
 def test_a_folder_is_its_file_and_the_revision_the_files_hash(file: Path) -> None:
     assert replay(file.parent).info == replay(file).info
     assert replay(file).info.revision == hashlib.sha256(file.read_bytes()).hexdigest()

@@ -307,10 +307,10 @@ def test_a_missing_calibration_is_said(
     figures["benchmarks"]["judge_calibration"] = found
     page = render(figures)
     text = page.text()
-    assert f"is not known: {said}. Run ppdbench calibrate --judge vlm" in text
+    assert f"is not known: {said}. Run ppdbench calibrate --judge vlm --shots 4" in text
     assert "Does the judge know what a user would pick?" not in text
     assert page.text("h1").endswith(", by a judge that was not calibrated")
-    assert f"not calibrated: {said}; run `ppdbench calibrate --judge vlm`" in squeezed(
+    assert f"not calibrated: {said}; run `ppdbench calibrate --judge vlm --shots 4`" in squeezed(
         printed(figures)
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
@@ -84,6 +85,17 @@ def test_images_come_back_pixel_for_pixel(tmp_path: Path) -> None:
     assert len(list((tmp_path / "images").iterdir())) == 1
     assert store.put(image.convert("RGBA")) == sha256  # stored as RGB, whatever came
     assert not store.has("0" * 64)
+
+
+def test_a_file_is_kept_as_it_is(tmp_path: Path) -> None:
+    """Whatever wrote it: coded anew, it would have another name."""
+    image = Image.effect_noise((9, 7), 80).convert("RGB")
+    buffer = io.BytesIO()
+    image.save(buffer, format="PNG", compress_level=1)
+    store = ImageStore(tmp_path / "images")
+    sha256 = store.put_file(buffer.getvalue())
+    assert store.read(sha256) == buffer.getvalue() and sha256 != store.put(image)
+    assert store.get(sha256).tobytes() == image.tobytes()
 
 
 def test_a_damaged_image_is_refused_and_put_mends_it(tmp_path: Path) -> None:

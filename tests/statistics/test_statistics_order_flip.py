@@ -48,7 +48,7 @@ def test_figures_of_ten_comparisons_by_hand() -> None:
     first = [1, 1, 1, 1, 0, 1, 1, 0, 0.5, 1]
     second = [1, 1, 1, 1, 0, 0, 0, 1, 0.5, 0.5]
     found = judged(first, second, [f"user {i}" for i in range(10)]).fields()
-    assert found["win_rate"] == (4 + 0.5 * (2 + 1 + 1) + 0.75) / 10
+    assert found["win_rate"] == (4 + 0.5 * (2 + 1 + 1 + 1)) / 10
     assert (found["wins"], found["losses"], found["n_consistent"]) == (4, 1, 5)
     assert (found["flips"], found["ties"], found["n"], found["n_users"]) == (4, 1, 10, 10)
     assert (found["first_first"], found["second_second"]) == (2, 1)
