@@ -172,9 +172,7 @@ def show_cost(found: dict[str, Any], console: Console) -> None:
         "tokens": unknown
         if None in tokens
         else f"{tokens[0]:,} read and {tokens[1]:,} written at most, if no call is tried again",
-        "cost": f"${cost:,.2f} for so many"
-        if cost is not None
-        else f"{unknown}: --price IN,OUT",
+        "cost": f"${cost:,.2f} for so many" if cost is not None else f"{unknown}: --price IN,OUT",
     }
     for name, text in lines.items():
         console.line(f"{name}: {text}")

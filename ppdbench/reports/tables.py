@@ -7,6 +7,7 @@ the page (`html`).
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.reports import details, page
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from rich.table import Table
     from rich.text import Text
 
+WIDE = 76
 STYLES: Mapping[Verdict, str] = {"above": "green", "below": "red", "open": "", "undefined": "dim"}
 
 
@@ -51,13 +53,18 @@ def empty_table(title: str, caption: str) -> Table:
 
     return Table(
         title=Text(title),
-        caption=Text(caption),
+        caption=Text("\n".join(_wrapped(caption))),
         title_style="bold",
         title_justify="left",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         padding=(0, 1),
     )
+
+
+def _wrapped(text: str) -> list[str]:
+    """Lines of at most `WIDE` characters: rich cuts a letter off where a line just fits."""
+    return [part for line in text.splitlines() for part in wrap(line, WIDE) or [""]]
 
 
 def _add_means(table: Table, summary: Mapping[str, Any], columns: int) -> None:
