@@ -26,6 +26,7 @@ from ppdbench.benchmarks.guard import (
     interruptible,
     raise_if_withheld,
 )
+from ppdbench.benchmarks.judge_cost import taken
 from ppdbench.benchmarks.judge_job import JudgeChoice, require_people
 from ppdbench.benchmarks.judge_summary import judge_facts
 from ppdbench.benchmarks.plan_calibration import (
@@ -147,6 +148,29 @@ def calibrate(
                 write_batch(job.judge, job.calls, make, run.path, batch_out, events=events)
                 return None
             return _work(run, job, process, request.judge.max_cost, fail_on_error, events)
+
+
+def calibration_cost(request: CalibrationRequest, *, runs: Path, events: Events) -> dict[str, Any]:
+    """What a calibration would still take of the judge: nothing is asked or written.
+
+    Raises:
+        PpdbenchError: as `calibrate`, before it asks.
+    """
+    job = plan_calibration(request, events)
+    folder = place(runs, job.suite.name, f"{PREFIX}{job.judge.info.name}", _spec(job, request))
+    said = done(folder / FILE, job.calls)
+    by_shots: dict[int, list[Call]] = {}
+    for call in job.calls:
+        by_shots.setdefault(len(call.shots), []).append(call)
+    left = {count: sum(c.id not in said for c in calls) for count, calls in by_shots.items()}
+    make = ChoiceQuestions(job.people)
+    return {
+        "folder": str(folder),
+        "judge": job.judge.info.name,
+        "calls": len(job.calls),
+        "images_to_draw": 0,
+        **taken(job.judge, left, lambda count: make(by_shots[count][0])),
+    }
 
 
 def plan_calibration(request: CalibrationRequest, events: Events) -> Calibration:

@@ -75,6 +75,11 @@ class JudgeChoice:
                 price=self.price,
             ),
         )
+        if self.base_url is not None and not isinstance(judge, Batching):
+            raise UsageError(
+                f"the judge {judge.info.name} asks no server, and --base-url names one",
+                fix="use --judge openai:MODEL, or leave out --base-url",
+            )
         if self.max_cost is not None and self.price is None and isinstance(judge, Batching):
             raise UsageError(
                 f"--max-cost needs to know what tokens of {judge.info.name} cost",

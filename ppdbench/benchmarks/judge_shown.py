@@ -57,6 +57,16 @@ def shown_verdicts(
     ]
 
 
+def all_shown(run: RunDirectory, summary: Mapping[str, Any]) -> bool:
+    """Whether every image of shots that a summary shows is still in the run."""
+    return all(
+        (run.path / shot[side]).is_file()
+        for verdict in summary["benchmarks"].get("judge_shown", ())
+        for shot in verdict["shots"]
+        for side in ("preferred", "dispreferred")
+    )
+
+
 def _place(pair: Pair) -> bytes:
     """Decided by the user's place alone: the same under any names."""
     owner, caption = pair.comparison.owner, pair.comparison.caption

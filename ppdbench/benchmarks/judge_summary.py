@@ -20,7 +20,7 @@ from ppdbench.benchmarks.fidelity import fidelity, fidelity_difference
 from ppdbench.benchmarks.judge_calls import SWAP, Pair, calls_of
 from ppdbench.benchmarks.judge_figures import summarise_judge
 from ppdbench.benchmarks.judge_job import JudgeJob
-from ppdbench.benchmarks.judge_shown import shown_verdicts
+from ppdbench.benchmarks.judge_shown import all_shown, shown_verdicts
 from ppdbench.benchmarks.rows import Row, about, fresh_row
 from ppdbench.benchmarks.summary import SCHEMA_VERSION, earlier_summary, sha256_of
 from ppdbench.errors import BudgetReached
@@ -67,7 +67,7 @@ def write_judge_summary(
         }
     )
     earlier = earlier_summary(run.summary)
-    if earlier is not None and earlier.get("inputs") == inputs:
+    if earlier is not None and earlier.get("inputs") == inputs and all_shown(run, earlier):
         return earlier
     events.stage("summarise", 1)
     with run.status.timed("summarise"):

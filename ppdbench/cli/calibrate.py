@@ -26,6 +26,7 @@ def run(
     timeout: options.Timeout = 60.0,
     price: options.Price = None,
     max_cost: options.MaxCost = None,
+    dry_run: options.DryRun = False,
     batch_out: options.BatchOut = None,
     batch_in: options.BatchIn = None,
     runs: options.Runs = Path("runs"),
@@ -54,10 +55,16 @@ def run(
     The users are in no benchmark. Exit code 1, and the words "not personalised", where a user's own
     shots do not beat another user's. `ppdbench judge` shows the calibration it finds in --runs.
     """
-    from ppdbench.benchmarks.calibrate import CalibrationRequest, NotPersonalised, calibrate
+    from ppdbench.benchmarks.calibrate import (
+        CalibrationRequest,
+        NotPersonalised,
+        calibrate,
+        calibration_cost,
+    )
     from ppdbench.benchmarks.guard import TooManyFailures
     from ppdbench.benchmarks.judge_job import JudgeChoice
     from ppdbench.cli.console import Console
+    from ppdbench.cli.judge import show_cost
     from ppdbench.cli.results import show_run, write_report_if_older
     from ppdbench.errors import BudgetReached
     from ppdbench.rewards.sharding import first_process
@@ -81,6 +88,9 @@ def run(
         device=device,
     )
     with Console(as_json=as_json, quiet=quiet or not first_process()) as console:
+        if dry_run:
+            show_cost(calibration_cost(request, runs=runs, events=console), console)
+            return
         try:
             folder = calibrate(
                 request,

@@ -37,8 +37,8 @@ class Console:
         self.quiet = quiet
         self._stdout = sys.stdout
         self._stack = contextlib.ExitStack()
-        self._results = RichConsole(stderr=as_json)
-        self._side = RichConsole(stderr=True)
+        self._results = RichConsole(stderr=as_json, emoji=False)
+        self._side = RichConsole(stderr=True, emoji=False)
         self._bars: Bars | Lines = Bars(self._side) if self._side.is_terminal else Lines(self._side)
 
     def __enter__(self) -> Self:

@@ -60,10 +60,7 @@ def run(
     timeout: options.Timeout = 60.0,
     price: options.Price = None,
     max_cost: options.MaxCost = None,
-    dry_run: Annotated[
-        bool,
-        typer.Option("--dry-run", help="Say what it would take, and do nothing."),
-    ] = False,
+    dry_run: options.DryRun = False,
     batch_out: options.BatchOut = None,
     batch_in: options.BatchIn = None,
     full: Annotated[

@@ -62,6 +62,7 @@ MaxCost = Annotated[
         help="Never spend more on this run, earlier calls included; then stop with exit code 5.",
     ),
 ]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Say what it would take, and do nothing.")]
 BatchOut = Annotated[
     Path | None,
     typer.Option(

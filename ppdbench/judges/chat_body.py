@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING, Any
 
 from ppdbench.judges.by_content import ByContent
 from ppdbench.judges.completion import clean
-from ppdbench.judges.prompt import MAX_SIDE, SYSTEM, Style, question_text, shown
+from ppdbench.judges.prompt import (
+    MAX_SIDE,
+    SYSTEM,
+    Style,
+    preferred_first,
+    question_text,
+    shown,
+)
 from ppdbench.judges.reply import RESPONSE_FORMAT
 from ppdbench.judges.token_bounds import image_bound, text_bound
 from ppdbench.protocols import Question, Shot
@@ -129,7 +136,10 @@ class Bodies:
     def _shot_urls(self, shots: tuple[Shot, ...]) -> list[str]:
         found = self._shots.get(id(shots))
         if found is None or found[0] is not shots:
-            found = (shots, [data_url(image) for image in shots_images(shots)])
+            found = (
+                shots,
+                [data_url(image) for image in shots_images(shots, preferred_first(shots))],
+            )
             self._shots[id(shots)] = found  # kept, so that no other takes its place
         self._shots.move_to_end(id(shots))
         while len(self._shots) > AT_HAND:

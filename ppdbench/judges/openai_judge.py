@@ -27,7 +27,6 @@ from ppdbench.judges.openai_calls import Calls, Server
 from ppdbench.judges.prompt import Style
 from ppdbench.judges.reply import RESPONSE_FORMAT, SCHEMA_VERSION
 from ppdbench.protocols import Estimate, JudgeContext, JudgeInfo, Question, Verdict
-from ppdbench.users.prompts import CHOOSE
 
 DEFAULT_URL = "https://api.openai.com/v1"
 NO_KEY = "no-key-was-given"
@@ -58,7 +57,7 @@ class OpenAIJudge:
             "schema": SCHEMA_VERSION,
             "max_side": prompt.MAX_SIDE,
         }
-        said = [prompt.SYSTEM, prompt.CHOOSE_JSON, CHOOSE, RESPONSE_FORMAT]
+        said = [prompt.words_sha256(bodies.style), RESPONSE_FORMAT]
         digest = hashlib.sha256(json.dumps([settings, said], sort_keys=True).encode()).hexdigest()
         self.info = JudgeInfo(
             name=f"openai:{bodies.model}", revision=digest, personal=True, settings=settings

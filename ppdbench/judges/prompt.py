@@ -1,13 +1,15 @@
 """What a vision-language judge is shown and asked: versioned, and part of every judge's revision.
 
 One turn: the shots, the new pair, the question, so that both orders of a pair and all pairs of one
-user share their beginning, which servers keep. Slots of the preferred image are balanced by hash;
-images have neutral labels. Captions are data: the marks in them are taken out, and a system message
-says so. Elsewhere: the shots as text (`users.prompts`), the reply (`reply`).
+user share their beginning, which servers keep. The preferred image stands first in half of the
+shots, which half a hash decides; images have neutral labels. Captions are data: the marks in them
+are taken out, and a system message says so. Elsewhere: the shots as text (`users.prompts`), the
+reply (`reply`).
 """
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Literal
 
 from ppdbench.protocols import Question, Shot
@@ -16,7 +18,6 @@ from ppdbench.users.prompts import (
     CHOOSE,
     IMAGE,
     candidates_text,
-    preferred_first,
     shots_images,
     shots_text,
 )
@@ -25,7 +26,7 @@ from ppdbench.users.prompts import VERSION as SHOTS_VERSION
 if TYPE_CHECKING:
     from PIL.Image import Image
 
-VERSION = f"1/{SHOTS_VERSION}"
+VERSION = f"2/{SHOTS_VERSION}"
 
 Style = Literal["digit", "json"]
 """What is asked for: "1" or "2" alone, or a reason and a choice as JSON."""
@@ -50,12 +51,14 @@ MAX_SIDE = 512
 def question_text(question: Question, style: Style = "digit") -> str:
     """The turn as text, `<image>` where an image stands, in the order of `question_images`."""
     asked = CHOOSE if style == "digit" else CHOOSE_JSON
-    return shots_text(question.shots) + candidates_text(question.caption) + asked
+    shots = shots_text(question.shots, preferred_first(question.shots))
+    return shots + candidates_text(question.caption) + asked
 
 
 def question_images(question: Question) -> list[Image]:
     """The images of `question_text`, in its order, as `shown`."""
-    images = [*shots_images(question.shots), question.first, question.second]
+    shots = shots_images(question.shots, preferred_first(question.shots))
+    images = [*shots, question.first, question.second]
     return [shown(image) for image in images]
 
 
@@ -83,8 +86,36 @@ def shown(image: Image) -> Image:
     return rgb.resize(size, PilImage.Resampling.LANCZOS)
 
 
+def preferred_first(shots: tuple[Shot, ...]) -> list[bool]:
+    """Of each shot, whether its preferred image stands first: half of them, chosen by hash.
+
+    Of an odd number a hash decides whether the smaller half or the larger one.
+    """
+
+    def key(place: int) -> bytes:
+        return hashlib.sha256(f"{place}/{shots[place].caption}".encode()).digest()
+
+    ranked = sorted(range(len(shots)), key=key)
+    half = len(shots) // 2
+    if len(shots) % 2 and key(ranked[0])[-1] % 2:
+        half += 1
+    chosen = set(ranked[:half])
+    return [place in chosen for place in range(len(shots))]
+
+
 def slots(shots: tuple[Shot, ...]) -> str:
     """Where the preferred image of each shot stands: "1221"."""
-    return "".join(
-        "1" if preferred_first(shot, number) else "2" for number, shot in enumerate(shots, start=1)
+    return "".join("1" if first else "2" for first in preferred_first(shots))
+
+
+def words_sha256(style: Style) -> str:
+    """Hash of all that is said, by an example: whatever words change, verdicts are others."""
+    from PIL import Image as PilImage
+
+    blank = PilImage.new("RGB", (1, 1))
+    shots = tuple(
+        Shot(caption=caption, preferred=blank, dispreferred=blank) for caption in ("a", "b")
     )
+    example = Question(caption="c", shots=shots, first=blank, second=blank)
+    said = [SYSTEM if style == "json" else "", question_text(example, style)]
+    return hashlib.sha256("\0".join(said).encode()).hexdigest()

@@ -68,7 +68,13 @@ class VlmJudge:
         self._precision = precision or default_precision(device)
         self._model_name = PurePath(files.name).name
         versions = {**libraries(), **{name: metadata.version(name) for name in LIBRARIES}}
-        facts = [files.sha256, prompt.VERSION, prompt.MAX_SIDE, prompts.CHOOSE, self._precision]
+        facts = [
+            files.sha256,
+            prompt.VERSION,
+            prompt.MAX_SIDE,
+            prompt.words_sha256("digit"),
+            self._precision,
+        ]
         self.info = JudgeInfo(
             name=name,
             revision=hashlib.sha256(json.dumps([facts, versions]).encode()).hexdigest(),

@@ -138,7 +138,12 @@ def calibrating(summary: Mapping[str, Any]) -> str:
     """The command that calibrates a run's judge, so that the run finds it."""
     judge = summary.get("judge") or {}
     name, shots = judge.get("called") or judge.get("name") or "NAME", judge.get("shots")
-    return f"ppdbench calibrate --judge {name}" + (f" --shots {shots}" if shots else "")
+    server = (judge.get("settings") or {}).get("base_url")
+    return (
+        f"ppdbench calibrate --judge {name}"
+        + (f" --shots {shots}" if shots else "")
+        + (f" --base-url {server}" if server else "")
+    )
 
 
 def judge_headline(summary: Mapping[str, Any]) -> Headline | None:

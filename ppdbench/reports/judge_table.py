@@ -108,6 +108,8 @@ def _judge_table(summary: Mapping[str, Any], splits: Mapping[str, Cell]) -> Tabl
         row(f"  {CONTROLS[name]}", (_plain(rate(cell, "win_rate")) for cell in found))
         lost = [named(cell, "difference") for cell in found]
         row("    points lost", (_points(cell, "difference") for cell in lost), "dim")
+        if any((cell or {}).get("first_pick_bias_flagged") for cell in found):
+            row("    bias, flagged", (_bias(cell or {}) for cell in found), "dim")
     table.add_section()
     row("the judge", (), "bold")
     for name in SHOTS:

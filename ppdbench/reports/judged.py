@@ -216,6 +216,7 @@ def _controls(split: str, own: Cell) -> dict[str, Any] | None:
                     note=sample(cell, COMPARISONS),
                 ),
                 "difference": difference,
+                "place": _by_place(cell),
                 "p": p_value(cell.get("difference_p_value")),
                 "verdict": verdict(named(cell, "difference"), 0.0) if difference.value else "open",
             }
@@ -224,6 +225,18 @@ def _controls(split: str, own: Cell) -> dict[str, Any] | None:
         return None
     cell = headline_cell(own)
     return {"title": SPLITS[split], "own": _win(SHOTS[headline_arm([own])], cell), "rows": rows}
+
+
+def _by_place(cell: Cell) -> str:
+    """That the place decides in this arm, with what is left where it does; empty where not."""
+    if not cell.get("first_pick_bias_flagged"):
+        return ""
+    left = figure(cell, "debiased_win_rate", rate)
+    without = f"; with the pull taken out {left.value} [{left.interval}]" if left.value else ""
+    return (
+        f"mostly by place: net bias {bias_points(cell.get('first_pick_bias'))}, decided alike in "
+        f"both orders {percent(cell.get('coverage'))}{without}"
+    )
 
 
 def _consistent_rows(splits: Mapping[str, Cell]) -> list[dict[str, Any]]:

@@ -30,31 +30,43 @@ DESCRIBE = (
 CHOOSE = "Which image does this person prefer? Answer 1 or 2."
 
 
-def shots_text(shots: Sequence[Shot]) -> str:
-    """The shots as text, one `<image>` an image, in the order of `shots_images`."""
+def shots_text(shots: Sequence[Shot], first: Sequence[bool] | None = None) -> str:
+    """The shots as text, one `<image>` an image, in the order of `shots_images`.
+
+    Args:
+        shots: what is shown.
+        first: of each shot, whether its preferred image stands first; as `preferred_first`, if not
+            given.
+    """
     lines = []
-    for number, shot in enumerate(shots, start=1):
+    for number, (shot, leads) in enumerate(zip(shots, _first(shots, first), strict=True), start=1):
         slots = (f"Preferred: {IMAGE}", f"Other: {IMAGE}")
-        if not preferred_first(shot, number):
+        if not leads:
             slots = slots[::-1]
         lines += [f"Pair {number}: {plain(shot.caption)}", *slots]
     return "".join(f"{line}\n" for line in lines)
 
 
-def shots_images(shots: Sequence[Shot]) -> list[Image]:
-    """The images of `shots_text`, in its order."""
+def shots_images(shots: Sequence[Shot], first: Sequence[bool] | None = None) -> list[Image]:
+    """The images of `shots_text`, in its order; `first` as there."""
     images: list[Image] = []
-    for number, shot in enumerate(shots, start=1):
+    for shot, leads in zip(shots, _first(shots, first), strict=True):
         pair = (shot.preferred, shot.dispreferred)
-        images += pair if preferred_first(shot, number) else pair[::-1]
+        images += pair if leads else pair[::-1]
     return images
+
+
+def _first(shots: Sequence[Shot], first: Sequence[bool] | None) -> Sequence[bool]:
+    if first is not None:
+        return first
+    return [preferred_first(shot, number) for number, shot in enumerate(shots, start=1)]
 
 
 def preferred_first(shot: Shot, number: int) -> bool:
     """Whether the preferred image of shot `number` (from 1) stands first.
 
-    A function of the caption's hash, and of the number's parity so that four shots are about
-    balanced: a slot that always won would teach position instead of taste.
+    A function of the caption's hash and of the number's parity, even on average: a slot that
+    always won would teach position instead of taste.
     """
     odd = hashlib.sha256(shot.caption.encode()).digest()[0] % 2
     return (odd + number) % 2 == 0

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 from ppdbench.data.images import pixel_sha256
+from ppdbench.judges import prompt
 from ppdbench.judges.prompt import (
     CHOOSE_JSON,
     MAX_SIDE,
@@ -22,6 +23,7 @@ from ppdbench.judges.prompt import (
     question_text,
     shown,
     slots,
+    words_sha256,
 )
 from ppdbench.protocols import Question, Shot
 
@@ -64,10 +66,14 @@ def colours(images: list[Any]) -> list[Any]:
 
 
 def test_the_text_is_pinned_with_its_version() -> None:
-    assert VERSION == "1/1"
+    assert VERSION == "2/1"
     digit, json = (question_text(QUESTION, style) for style in STYLES)
     assert digit == f"{GOLDEN}Which image does this person prefer? Answer 1 or 2."
     assert json == GOLDEN + CHOOSE_JSON
+    assert {style: words_sha256(style)[:12] for style in STYLES} == {
+        "digit": "ec194f30eb38",
+        "json": "dadb3d16e28f",
+    }  # another text: raise VERSION
     assert question_text(QUESTION) == digit
 
 
@@ -115,10 +121,20 @@ def test_preferred_images_stand_first_as_often_as_second() -> None:
     found = [slots(shots) for shots in users]
     for place in range(4):
         assert 0.44 < sum(each[place] == "1" for each in found) / 500 < 0.56
-    counts = [each.count("1") for each in found]
-    assert 1.9 < sum(counts) / 500 < 2.1
-    # One caption for all shots: exactly balanced, as places alternate.
-    assert {slots((shot(f"caption {n}"),) * 4) for n in range(50)} == {"1212", "2121"}
+    assert {each.count("1") for each in found} == {2}  # of every user, not on average
+    assert {slots((shot(f"caption {n}"),) * 4).count("1") for n in range(50)} == {2}
+    odd = [slots(shots[:3]).count("1") for shots in users]
+    assert set(odd) == {1, 2} and 1.4 < sum(odd) / 500 < 1.6
+
+
+def test_another_word_is_another_judge(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = [words_sha256(style) for style in STYLES]
+    monkeypatch.setattr(prompt, "CHOOSE_JSON", "Which one?")
+    monkeypatch.setattr(prompt, "CHOOSE", "Which?")
+    after = [words_sha256(style) for style in STYLES]
+    assert all(one != other for one, other in zip(before, after, strict=True))
+    monkeypatch.setattr(prompt, "SYSTEM", "Be fair.")
+    assert words_sha256("json") not in (before[1], after[1])
 
 
 def test_repeating_a_question_changes_nothing_that_is_shown() -> None:
