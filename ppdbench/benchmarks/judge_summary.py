@@ -22,13 +22,11 @@ from ppdbench.benchmarks.judge_figures import summarise_judge
 from ppdbench.benchmarks.judge_job import JudgeJob
 from ppdbench.benchmarks.judge_shown import all_shown, shown_verdicts
 from ppdbench.benchmarks.rows import Row, about, fresh_row
-from ppdbench.benchmarks.summary import SCHEMA_VERSION, earlier_summary, sha256_of
+from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
 from ppdbench.errors import BudgetReached
 from ppdbench.judges.ask import FILE, Call, done
 from ppdbench.protocols import Events, JudgeInfo
-from ppdbench.runs.atomic import write_json
 from ppdbench.runs.directory import RunDirectory
-from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.runs.records import read_records
 from ppdbench.runs.results import FIDELITY, Result, identities_of, read_results, read_scorers
 
@@ -52,30 +50,24 @@ def write_judge_summary(
     Raises:
         PpdbenchError: a file of the run is damaged or cannot be written.
     """
-    inputs = fingerprint(
-        {
-            "ppdbench": __version__,
-            "formulas": JUDGE_SUMMARY_VERSION,
-            "generations": sha256_of(run.generations),
-            "scores": sha256_of(run.scores),
-            "judgments": sha256_of(run.path / FILE),
-            "scorers": read_scorers(run.path),
-            "fail_on_error": fail_on_error,
-            "notes": list(job.notes),
-            "calibration": calibration,
-            "budget": budget.cause if budget else None,
-        }
+    inputs = {
+        "formulas": JUDGE_SUMMARY_VERSION,
+        "generations": sha256_of(run.generations),
+        "scores": sha256_of(run.scores),
+        "judgments": sha256_of(run.path / FILE),
+        "scorers": read_scorers(run.path),
+        "fail_on_error": fail_on_error,
+        "notes": list(job.notes),
+        "calibration": calibration,
+        "budget": budget.cause if budget else None,
+    }
+    return write_if_changed(
+        run,
+        inputs,
+        lambda: _summary(run, job, pairs, calibration, fail_on_error, budget),
+        events,
+        holds=lambda earlier: all_shown(run, earlier),
     )
-    earlier = earlier_summary(run.summary)
-    if earlier is not None and earlier.get("inputs") == inputs and all_shown(run, earlier):
-        return earlier
-    events.stage("summarise", 1)
-    with run.status.timed("summarise"):
-        summary = _summary(run, job, pairs, calibration, fail_on_error, budget)
-    summary |= {"seconds": {stage: round(s, 3) for stage, s in run.status.seconds.items()}}
-    write_json(run.summary, {**summary, "inputs": inputs})
-    events.advance(1)
-    return summary
 
 
 def _summary(

@@ -7,11 +7,8 @@ its field `inputs` tells. Elsewhere: the figures (`rewards`, `personal`), the ro
 
 from __future__ import annotations
 
-import hashlib
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__
@@ -19,13 +16,12 @@ from ppdbench.benchmarks.job import Job
 from ppdbench.benchmarks.plan import Drawn
 from ppdbench.benchmarks.roles import Roles
 from ppdbench.benchmarks.rows import Row, about, count_ok, fresh_row, recorded_row
+from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
 from ppdbench.benchmarks.users_probe import FILE as PROBES_FILE
 from ppdbench.benchmarks.users_records import FILE as USERS_FILE
 from ppdbench.leaderboard.recorded import Baseline, Crowd, RecordedEntry, recorded
 from ppdbench.protocols import Events, Suite, Truth
-from ppdbench.runs.atomic import write_json
 from ppdbench.runs.directory import RunDirectory
-from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.runs.profiles import read_profiles
 from ppdbench.runs.results import (
     FIDELITY,
@@ -36,7 +32,6 @@ from ppdbench.runs.results import (
     rewards_of,
 )
 
-SCHEMA_VERSION = 1
 SUMMARY_VERSION = 6
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
@@ -61,32 +56,24 @@ def write_summary(
     """
     suite, scorers = job.suite, read_scorers(run.path)
     entries = _entries(job, scorers, events)
-    inputs = fingerprint(
-        {
-            "ppdbench": __version__,
-            "formulas": SUMMARY_VERSION,
-            "generations": sha256_of(run.generations),
-            "scores": sha256_of(run.scores),
-            "scorers": scorers,
-            "recorded": {name: entry.sha256 for name, entry in entries.items()},
-            "opponents": {drawn: _wanted(suite, drawn) for drawn in job.drawn},
-            "upper_bounds": dict(suite.upper_bounds),
-            "fail_on_error": fail_on_error,
-            "notes": list(job.notes),
-            "profiles": read_profiles(run.path),
-            "users": [sha256_of(run.path / name) for name in (USERS_FILE, PROBES_FILE)],
-        }
-    )
-    earlier = earlier_summary(run.summary)
-    if earlier is not None and earlier.get("inputs") == inputs:
-        return earlier
-    events.stage("summarise", 1)
-    with run.status.timed("summarise"):
-        summary = _summary(run, job, read_results(run.path), scorers, entries, fail_on_error)
-    summary |= {"seconds": {stage: round(s, 3) for stage, s in run.status.seconds.items()}}
-    write_json(run.summary, {**summary, "inputs": inputs})
-    events.advance(1)
-    return summary
+    inputs = {
+        "formulas": SUMMARY_VERSION,
+        "generations": sha256_of(run.generations),
+        "scores": sha256_of(run.scores),
+        "scorers": scorers,
+        "recorded": {name: entry.sha256 for name, entry in entries.items()},
+        "opponents": {drawn: _wanted(suite, drawn) for drawn in job.drawn},
+        "upper_bounds": dict(suite.upper_bounds),
+        "fail_on_error": fail_on_error,
+        "notes": list(job.notes),
+        "profiles": read_profiles(run.path),
+        "users": [sha256_of(run.path / name) for name in (USERS_FILE, PROBES_FILE)],
+    }
+
+    def make() -> dict[str, Any]:
+        return _summary(run, job, read_results(run.path), scorers, entries, fail_on_error)
+
+    return write_if_changed(run, inputs, make, events)
 
 
 def _entries(
@@ -335,17 +322,3 @@ def _failure(result: Result | None, rewards: Mapping[str, Any], classified: bool
     if count_ok([result], rewards, classified):
         return None
     return "; ".join(result.errors) or "not measured"
-
-
-def earlier_summary(path: Path) -> dict[str, Any] | None:
-    """The summary that is there; a damaged one is made anew."""
-    try:
-        found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
-
-
-def sha256_of(path: Path) -> str | None:
-    """Hash of a file; None where it is not there."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None

@@ -55,12 +55,8 @@ def run(
     The users are in no benchmark. Exit code 1, and the words "not personalised", where a user's own
     shots do not beat another user's. `ppdbench judge` shows the calibration it finds in --runs.
     """
-    from ppdbench.benchmarks.calibrate import (
-        CalibrationRequest,
-        NotPersonalised,
-        calibrate,
-        calibration_cost,
-    )
+    from ppdbench.benchmarks.calibrate import NotPersonalised, calibrate
+    from ppdbench.benchmarks.calibration_job import CalibrationRequest, calibration_cost
     from ppdbench.benchmarks.guard import TooManyFailures
     from ppdbench.benchmarks.judge_job import JudgeChoice
     from ppdbench.cli.console import Console

@@ -19,7 +19,8 @@ from toy_runs import summary_of
 
 from ppdbench import plugins
 from ppdbench.benchmarks import judge_summary  # noqa: F401 - at once, not while somebody waits
-from ppdbench.benchmarks.calibrate import CalibrationRequest, calibrate
+from ppdbench.benchmarks.calibrate import calibrate
+from ppdbench.benchmarks.calibration_job import CalibrationRequest
 from ppdbench.benchmarks.judge import run_judge
 from ppdbench.benchmarks.judge_job import JudgeChoice, JudgeRequest
 from ppdbench.judges.ask import FILE

@@ -21,7 +21,8 @@ from toy_batches import (
 )
 from toy_runs import figures, summary_of
 
-from ppdbench.benchmarks.calibrate import CalibrationRequest, calibrate
+from ppdbench.benchmarks.calibrate import calibrate
+from ppdbench.benchmarks.calibration_job import CalibrationRequest
 from ppdbench.benchmarks.guard import TooManyFailures
 from ppdbench.benchmarks.judge import run_judge
 from ppdbench.benchmarks.judge_job import JudgeChoice

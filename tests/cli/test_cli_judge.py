@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ppdbench.benchmarks.calibrate import CalibrationRequest, NotPersonalised
+from ppdbench.benchmarks.calibrate import NotPersonalised
+from ppdbench.benchmarks.calibration_job import CalibrationRequest
 from ppdbench.benchmarks.guard import TooManyFailures
 from ppdbench.benchmarks.judge_job import JudgeChoice, JudgeRequest
 from ppdbench.cli import app
