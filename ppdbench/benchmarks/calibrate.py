@@ -26,7 +26,8 @@ from ppdbench.benchmarks.guard import (
     interruptible,
     raise_if_withheld,
 )
-from ppdbench.benchmarks.plan_calibration import ChoiceQuestions, scalar_calls
+from ppdbench.benchmarks.plan_calibration import scalar_calls
+from ppdbench.benchmarks.questions import PairImages, QuestionMaker
 from ppdbench.errors import BudgetReached, PpdbenchError
 from ppdbench.judges.ask import ask
 from ppdbench.judges.batch_answers import require_batching, write_batch
@@ -92,7 +93,7 @@ def calibrate(
             return None
         with RunDirectory.open(*named) as run, final_state(run):
             if batch_out is not None:
-                make = ChoiceQuestions(job.people)
+                make = QuestionMaker(job.people, PairImages(job.people).get)
                 write_batch(job.judge, job.calls, make, run.path, batch_out, events=events)
                 return None
             return _work(run, job, process, request.judge.max_cost, fail_on_error, events)
@@ -133,7 +134,7 @@ def _ask(
     tick: Callable[[], None] = lambda: None,
 ) -> int:
     """Ask what has no verdict, the judge last; returns how many calls were put to anybody."""
-    make = ChoiceQuestions(job.people)
+    make = QuestionMaker(job.people, PairImages(job.people).get)
     asked = 0
     for name, judge in job.scalars.items():
         calls = scalar_calls(job.choices, name)

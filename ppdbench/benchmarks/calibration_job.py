@@ -18,10 +18,10 @@ from ppdbench.benchmarks.judge_job import JudgeChoice, require_people
 from ppdbench.benchmarks.plan_calibration import (
     SPLIT,
     Choice,
-    ChoiceQuestions,
     calibration_calls,
     choices_of,
 )
+from ppdbench.benchmarks.questions import PairImages, QuestionMaker
 from ppdbench.errors import PpdbenchError
 from ppdbench.judges.ask import FILE, Call, done
 from ppdbench.protocols import Events, Judge, People, Suite, SuiteFiles
@@ -142,7 +142,7 @@ def calibration_cost(request: CalibrationRequest, *, runs: Path, events: Events)
     for call in job.calls:
         by_shots.setdefault(len(call.shots), []).append(call)
     left = {count: sum(c.id not in said for c in calls) for count, calls in by_shots.items()}
-    make = ChoiceQuestions(job.people)
+    make = QuestionMaker(job.people, PairImages(job.people).get)
     return {
         "folder": str(folder),
         "judge": job.judge.info.name,

@@ -16,13 +16,13 @@ from numpy.typing import NDArray
 from ppdbench import __version__
 from ppdbench.benchmarks.calibration_figures import summarise_calibration
 from ppdbench.benchmarks.calibration_job import Calibration
-from ppdbench.benchmarks.judge_summary import judge_facts
+from ppdbench.benchmarks.judge_summary import call_failures, judge_facts
 from ppdbench.benchmarks.plan import in_batches
 from ppdbench.benchmarks.plan_calibration import SPLIT, Choice, call_id, scalar_calls
 from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
 from ppdbench.data.images import decode_image
 from ppdbench.errors import BudgetReached
-from ppdbench.judges.ask import FILE, done
+from ppdbench.judges.ask import FILE, answered
 from ppdbench.protocols import Events, People, Truth
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.records import read_records
@@ -59,19 +59,9 @@ def _summary(
     run: RunDirectory, job: Calibration, fail_on_error: float, budget: BudgetReached | None
 ) -> dict[str, Any]:
     calls = [*job.calls, *(c for name in job.scalars for c in scalar_calls(job.choices, name))]
-    said = done(run.path / FILE, calls)
     records = read_records(run.path / FILE)
-    last = {record["call"]: record for record in records}
-    failures = [
-        {
-            "item": call.id,
-            "error": f"{last[call.id]['status']}: {last[call.id]['error']}"
-            if call.id in last
-            else "not asked",
-        }
-        for call in calls
-        if call.id not in said
-    ]
+    said = answered(records, calls)
+    failures = call_failures(calls, said, records)
     withheld = None
     if budget is not None:
         withheld = f"{len(said)} of {len(calls)} calls have a verdict: {budget.cause}"

@@ -21,10 +21,11 @@ from ppdbench.benchmarks.guard import (
     interruptible,
     raise_if_withheld,
 )
-from ppdbench.benchmarks.judge_calls import Pair, QuestionMaker, calls_of, pair_up
+from ppdbench.benchmarks.judge_calls import Pair, calls_of, pair_up
 from ppdbench.benchmarks.judge_job import JudgeChoice, JudgeJob, JudgeRequest, plan_job
 from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.plan import Drawn
+from ppdbench.benchmarks.questions import QuestionMaker
 from ppdbench.benchmarks.reuse import reuse
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.errors import BudgetReached
@@ -210,5 +211,5 @@ def _questions(
     folder: Path, job: JudgeJob, pairs: Sequence[Pair]
 ) -> tuple[list[Call], QuestionMaker]:
     """All calls of a run, and what makes their questions."""
-    make = QuestionMaker(job.people, ImageStore(folder / IMAGES))
+    make = QuestionMaker(job.people, ImageStore(folder / IMAGES).get)
     return [call for pair in pairs for call in calls_of(pair)], make

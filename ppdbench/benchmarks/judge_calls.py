@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 from ppdbench.benchmarks.plan_judge import Comparison
 from ppdbench.judges.ask import Call
-from ppdbench.protocols import People, Question, Shot
-from ppdbench.runs.images import ImageStore
 from ppdbench.runs.results import Result
-from ppdbench.users.contexts import user_context
 
 ORDERS = (0, 1)
 SWAP = "shuffled"
 """The arm of what was drawn for another user than the caption's."""
-AT_HAND = 16
-"""Sets of shots, and images, that are kept decoded: a user's are asked about in a row. Four shots
-of 1,024 px are 25 MB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,31 +81,3 @@ def calls_of(pair: Pair) -> list[Call]:
 def call_id(comparison: Comparison, order: int) -> str:
     """Unique in a run."""
     return f"{comparison.id}/{order}"
-
-
-class QuestionMaker:
-    """Makes the questions of calls: shots from the suite's pairs, candidates from the run."""
-
-    def __init__(self, people: People, images: ImageStore) -> None:
-        self._people = people
-        self._image = lru_cache(AT_HAND)(images.get)
-        self.shots = lru_cache(AT_HAND)(self._shots)
-        """Pair ids -> decoded; equal ids give the very same object while they are at hand."""
-
-    def __call__(self, call: Call) -> Question:
-        """Decode what a call shows.
-
-        Raises:
-            PpdbenchError: an image or a pair is damaged or missing.
-        """
-        first, second = call.images
-        return Question(
-            caption=call.caption,
-            shots=self.shots(call.shots),
-            first=self._image(first),
-            second=self._image(second),
-            repeat=call.repeat,
-        )
-
-    def _shots(self, pairs: tuple[str, ...]) -> tuple[Shot, ...]:
-        return user_context(self._people, "", pairs).shots if pairs else ()

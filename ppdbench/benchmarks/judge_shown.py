@@ -10,12 +10,14 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ppdbench.benchmarks.judge_calls import ORDERS, Pair, QuestionMaker, call_id
+from ppdbench.benchmarks.judge_calls import ORDERS, Pair, call_id
 from ppdbench.benchmarks.judge_figures import PICKED, truly
 from ppdbench.benchmarks.judge_job import JudgeJob
 from ppdbench.benchmarks.pictures import Tastes
+from ppdbench.benchmarks.questions import QuestionMaker
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.images import ImageStore
+from ppdbench.statistics.order_flip import comparison_scores
 
 EACH = 2
 """Verdicts of each outcome: for the model, for the baseline, turned round by the swap."""
@@ -47,7 +49,7 @@ def shown_verdicts(
         found = chosen.setdefault(_outcome([record for record in both if record]), [])
         if len(found) < EACH:
             found.append(pair)
-    make = QuestionMaker(job.people, run.images)
+    make = QuestionMaker(job.people, run.images.get)
     store = ImageStore(run.path / SHOTS)
     tastes = Tastes(job.people.truth) if job.people.truth else None
     return [
@@ -77,7 +79,8 @@ def _place(pair: Pair) -> bytes:
 
 def _outcome(both: Sequence[Mapping[str, Any]]) -> float:
     """The model's share, tie-half."""
-    return (PICKED[both[0]["choice"]] + 1 - PICKED[both[1]["choice"]]) / 2
+    first, second = (PICKED[record["choice"]] for record in both)
+    return float(comparison_scores([first], [1 - second])[0])
 
 
 def _shown(

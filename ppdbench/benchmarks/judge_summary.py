@@ -24,7 +24,7 @@ from ppdbench.benchmarks.judge_shown import all_shown, shown_verdicts
 from ppdbench.benchmarks.rows import Row, about, fresh_row
 from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
 from ppdbench.errors import BudgetReached
-from ppdbench.judges.ask import FILE, Call, done
+from ppdbench.judges.ask import FILE, Call, answered
 from ppdbench.protocols import Events, JudgeInfo
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.records import read_records
@@ -81,7 +81,7 @@ def _summary(
     results = read_results(run.path)
     calls = [call for pair in pairs for call in calls_of(pair)]
     records = read_records(run.path / FILE)
-    said = done(run.path / FILE, calls)
+    said = answered(records, calls)
     failures = _failures(job, results, calls, said, records)
     n_expected = len(job.items) + 2 * len(pairs)
     undrawn = sum(2 for pair in pairs if not pair.drawn)
@@ -175,7 +175,6 @@ def _failures(
     records: Sequence[Mapping[str, Any]],
 ) -> list[dict[str, str]]:
     """Items without an image or measurement, and calls without a verdict, one line each."""
-    last = {record["call"]: record for record in records}
     found = []
     for item in job.items:
         result = results.get(item.id)
@@ -183,12 +182,25 @@ def _failures(
             found.append({"item": item.id, "error": "not drawn"})
         elif result.image is None or result.errors:
             found.append({"item": item.id, "error": "; ".join(result.errors) or "not drawn"})
-    for call in calls:
-        if call.id not in said:
-            record = last.get(call.id)
-            why = f"{record['status']}: {record['error']}" if record else "not asked"
-            found.append({"item": call.id, "error": why})
-    return found
+    return found + call_failures(calls, said, records)
+
+
+def call_failures(
+    calls: Sequence[Call], said: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> list[dict[str, str]]:
+    """Calls without a verdict, and why, one line each.
+
+    Args:
+        calls: all calls of a run.
+        said: those that have a verdict, by id.
+        records: all of its records.
+    """
+    last = {record["call"]: f"{record['status']}: {record['error']}" for record in records}
+    return [
+        {"item": call.id, "error": last.get(call.id, "not asked")}
+        for call in calls
+        if call.id not in said
+    ]
 
 
 def _rows(job: JudgeJob, results: Mapping[str, Result], classified: bool) -> dict[str, Row]:

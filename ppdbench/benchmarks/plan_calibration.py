@@ -9,21 +9,18 @@ figures (`calibration_figures`).
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import TYPE_CHECKING, Literal
 
 from ppdbench.benchmarks.plan import in_batches
-from ppdbench.data.images import decode_image
+from ppdbench.benchmarks.roles import next_in_ring, shuffled
 from ppdbench.errors import UsageError
 from ppdbench.judges.ask import Call
-from ppdbench.protocols import EvaluatedUser, People, PreferencePair, Question, Shot, UserSplit
-from ppdbench.users.contexts import user_context
+from ppdbench.protocols import EvaluatedUser, People, UserSplit
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
+    pass
 
 SPLIT: UserSplit = "calibration"
 Arm = Literal["own", "zero_shots", "other_shots"]
@@ -32,8 +29,6 @@ REPEATED, TIMES = 50, 3
 """Choices that are asked several times in the same order, and how often in all."""
 IDENTICAL = 50
 """Choices of which one image is shown twice."""
-AT_HAND = 16
-"""Sets of shots, and pairs, that are kept: a user's are asked about in a row."""
 READ_AT_ONCE = 256
 """Pairs read from their file at once."""
 
@@ -93,13 +88,7 @@ def choices_of(
 
 def partners_of(users: Sequence[EvaluatedUser]) -> list[int]:
     """Of each user, whose shots are the control: never their own; fixed by place."""
-
-    def key(place: int) -> bytes:
-        return hashlib.sha256(f"calibration/{place}".encode()).digest()
-
-    ring = sorted(range(len(users)), key=key)
-    after = dict(zip(ring, ring[1:] + ring[:1], strict=True))
-    return [after[place] for place in range(len(users))]
+    return next_in_ring(shuffled(SPLIT, range(len(users))))
 
 
 def calibration_calls(
@@ -112,9 +101,8 @@ def calibration_calls(
     """
     shown = [shots_of(user, shots) for user in users]
     partners = partners_of(users)
-    some = _by_hash(found)
-    repeated = {choice.number for choice in some[:REPEATED]}
-    twice = {choice.number for choice in some[-IDENTICAL:]}
+    some = shuffled("calibration choice", range(len(found)))
+    repeated, twice = set(some[:REPEATED]), set(some[-IDENTICAL:])
     calls: list[Call] = []
     by_arm: dict[Arm, dict[int, list[Call]]] = {arm: {} for arm in ARMS}
     for choice in found:
@@ -182,47 +170,3 @@ def _call(
             "order": order,
         },
     )
-
-
-def _by_hash(found: Sequence[Choice]) -> list[Choice]:
-    """The choices in an order that their place alone decides."""
-    return sorted(
-        found, key=lambda c: hashlib.sha256(f"calibration choice/{c.number}".encode()).digest()
-    )
-
-
-class ChoiceQuestions:
-    """Makes the questions of calls from the suite's pairs."""
-
-    def __init__(self, people: People) -> None:
-        self._people = people
-        self._pair = lru_cache(AT_HAND)(self._read)
-        self._image = lru_cache(AT_HAND)(self._decoded)
-        self._shots = lru_cache(AT_HAND)(self._shown)
-
-    def __call__(self, call: Call) -> Question:
-        """Decode what a call shows.
-
-        Raises:
-            PpdbenchError: a pair is damaged or missing.
-        """
-        first, second = call.images
-        return Question(
-            caption=call.caption,
-            shots=self._shots(call.shots),
-            first=self._image(first),
-            second=self._image(second),
-            repeat=call.repeat,
-        )
-
-    def _read(self, pair: str) -> PreferencePair:
-        return self._people.pairs([pair])[0]
-
-    def _decoded(self, name: str) -> Image:
-        identity, _, side = name.rpartition("#")
-        pair = self._pair(identity)
-        data = pair.image_1 if side == "1" else pair.image_0
-        return decode_image(data, name=f"image {side} of the pair {identity}")
-
-    def _shown(self, pairs: tuple[str, ...]) -> tuple[Shot, ...]:
-        return user_context(self._people, "", pairs).shots if pairs else ()

@@ -45,10 +45,10 @@ def reuse(
     """
     missing = {item.id: item for item in undrawn(run.path, items)}
     taken = 0
-    for folder in _siblings(run.path, spec):
+    for folder, theirs in _siblings(run.path, spec):
         if not missing:
             break
-        alike = _alike(spec, read_spec(folder), generators)
+        alike = _alike(spec, theirs, generators)
         try:
             records = read_records(folder / GENERATIONS)
         except PpdbenchError:
@@ -69,8 +69,8 @@ def reuse(
     return taken
 
 
-def _siblings(own: Path, spec: Mapping[str, Any]) -> Iterator[Path]:
-    """The folders beside a run that were drawn in the same setting, in the order of their names."""
+def _siblings(own: Path, spec: Mapping[str, Any]) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """Runs beside a run that were drawn in the same setting, and their specs, by name."""
     for path in sorted(own.parent.glob("*/spec.json")):
         if path.parent == own:
             continue
@@ -80,7 +80,7 @@ def _siblings(own: Path, spec: Mapping[str, Any]) -> Iterator[Path]:
             continue
         ours = {name: spec.get(name) for name in SAME}
         if not differences(ours, {name: theirs.get(name) for name in SAME}):
-            yield path.parent
+            yield path.parent, theirs
 
 
 def _alike(

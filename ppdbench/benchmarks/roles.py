@@ -149,13 +149,12 @@ def assign_roles(
             for place, user in enumerate(users[:limit])
         ]
         numbers = range(first, len(members))
-        ring = _shuffled(f"partner/{split}", numbers)
-        after = dict(zip(ring, ring[1:] + ring[:1], strict=True))
-        partners += [after[number] if len(ring) > 1 else None for number in numbers]
-        found = _slices(_shuffled(f"group/{split}", numbers), GROUP)
+        ring = shuffled(f"partner/{split}", numbers)
+        partners += next_in_ring(ring) if len(ring) > 1 else [None] * len(ring)
+        found = _slices(shuffled(f"group/{split}", numbers), GROUP)
         groups += found if full else found[:1]
         if full:
-            couples = _slices(_shuffled(f"between/{split}", numbers), 2)[:PAIRS]
+            couples = _slices(shuffled(f"between/{split}", numbers), 2)[:PAIRS]
             pairs += [(one, other) for one, other in couples]
     return Roles(
         members=tuple(members),
@@ -177,7 +176,7 @@ def _curve(members: Sequence[Member]) -> tuple[int, ...]:
     return tuple(sorted(count for count in {*CURVE, *own} if count <= most))
 
 
-def _shuffled(purpose: str, numbers: Sequence[int]) -> list[int]:
+def shuffled(purpose: str, numbers: Sequence[int]) -> list[int]:
     """The numbers in an order that their place alone decides."""
     first = numbers[0] if numbers else 0
 
@@ -185,6 +184,12 @@ def _shuffled(purpose: str, numbers: Sequence[int]) -> list[int]:
         return hashlib.sha256(f"{purpose}/{number - first}".encode()).digest()
 
     return sorted(numbers, key=key)
+
+
+def next_in_ring(ring: Sequence[int]) -> list[int]:
+    """Of each number, in ascending order, the one after it in a ring."""
+    after = dict(zip(ring, [*ring[1:], *ring[:1]], strict=True))
+    return [after[number] for number in sorted(ring)]
 
 
 def _slices(numbers: Sequence[int], size: int) -> list[tuple[int, ...]]:

@@ -67,8 +67,13 @@ class Planned:
 
 def done(path: Path, calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
     """Call id -> its last record, of the calls that need not be asked again."""
+    return answered(read_records(path), calls)
+
+
+def answered(records: Iterable[dict[str, Any]], calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
+    """The same, of records that were read already."""
     wanted = {call.id: call for call in calls}
-    last = {record["call"]: record for record in read_records(path)}
+    last = {record["call"]: record for record in records}
     return {
         call: record
         for call, record in last.items()
@@ -121,7 +126,7 @@ def ask(
     path = folder / FILE
     store = VerdictStore(cache or default_path(), events.note)
     records = read_records(path)
-    known = done(path, calls)
+    known = answered(records, calls)
     lacking = [call.id for call in calls if call.id not in known]
     lost = unaccounted(folder, records)
     # One process says what is missing and what was spent: it may write while the others read.

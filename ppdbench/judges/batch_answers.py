@@ -13,9 +13,10 @@ from typing import Any, Protocol, runtime_checkable
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.judges.ask import Call, MakeQuestion, unanswered
 from ppdbench.judges.batch_files import read_replies, write_requests
+from ppdbench.judges.batches import one_by_one
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.store import verdict_key
-from ppdbench.judges.verdicts import failure, read_question
+from ppdbench.judges.verdicts import failure
 from ppdbench.protocols import Events, Judge, JudgeInfo, Question, Verdict
 
 FORMAT = "response_format"
@@ -77,14 +78,11 @@ class BatchAnswers:
         Raises:
             PpdbenchError: a file cannot be read, or is damaged.
         """
-        for index in range(len(questions)):
-            question = read_question(questions, index)
-            if isinstance(question, Verdict):
-                yield index, question
-                continue
-            key = verdict_key(self.info, question_digest(question))
-            found = self._read(question).get(key)
-            yield index, found or failure("no answer in the batch files")
+        return one_by_one(questions, self._said)
+
+    def _said(self, question: Question) -> Verdict:
+        key = verdict_key(self.info, question_digest(question))
+        return self._read(question).get(key) or failure("no answer in the batch files")
 
     def _read(self, question: Question) -> Mapping[bytes, Verdict]:
         """The answers; one question tells in which form all were asked."""

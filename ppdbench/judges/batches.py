@@ -1,6 +1,6 @@
-"""Questions asked several at once; what fails in a batch is asked alone, and fails alone.
+"""Questions asked several at once, or one by one; what fails alone costs no other its verdict.
 
-Elsewhere: judges that need no batches (`placebos`, `replay`), those of a server.
+Elsewhere: the judges; those of a server ask side by side (`in_flight`).
 """
 
 from __future__ import annotations
@@ -54,6 +54,15 @@ def in_batches(
             batch, heaviest = {}, weight
         batch[index] = question
     yield from asker.ask(batch)
+
+
+def one_by_one(
+    questions: Sequence[Question], says: Callable[[Question], Verdict]
+) -> Iterator[tuple[int, Verdict]]:
+    """Each question's place and what is said of it, in order; a failure where it cannot be read."""
+    for index in range(len(questions)):
+        question = read_question(questions, index)
+        yield index, says(question) if isinstance(question, Question) else question
 
 
 class _Asker:

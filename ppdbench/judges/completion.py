@@ -158,5 +158,6 @@ def _name(found: object) -> str | None:
 
 def _count(found: object) -> int | None:
     """A number of tokens; more than any model reads is no count either."""
-    whole = isinstance(found, int) and not isinstance(found, bool)
-    return int(found) if whole and 0 <= found < 10**9 else None  # type: ignore[operator,call-overload]
+    if not isinstance(found, int) or isinstance(found, bool):
+        return None
+    return found if 0 <= found < 10**9 else None

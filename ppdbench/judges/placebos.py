@@ -10,8 +10,9 @@ import hashlib
 from collections.abc import Callable, Iterator, Sequence
 
 from ppdbench.judges.argument import no_argument
+from ppdbench.judges.batches import one_by_one
 from ppdbench.judges.question import question_digest
-from ppdbench.judges.verdicts import FREE, read_question
+from ppdbench.judges.verdicts import FREE
 from ppdbench.protocols import Estimate, Judge, JudgeContext, JudgeInfo, Question, Verdict
 
 VERSION = "1"
@@ -36,9 +37,7 @@ class Placebo:
         allowance: float | None = None,  # noqa: ARG002 - it costs nothing
     ) -> Iterator[tuple[int, Verdict]]:
         """Each question's place and its verdict, in order."""
-        for index in range(len(questions)):
-            question = read_question(questions, index)
-            yield index, self._says(question) if isinstance(question, Question) else question
+        return one_by_one(questions, self._says)
 
 
 def always_first(context: JudgeContext) -> Judge:

@@ -14,9 +14,10 @@ from typing import Any
 
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.judges.argument import one_argument
+from ppdbench.judges.batches import one_by_one
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.verdict_records import verdict_of
-from ppdbench.judges.verdicts import FREE, failure, read_question
+from ppdbench.judges.verdicts import FREE, failure
 from ppdbench.protocols import Estimate, Judge, JudgeContext, JudgeInfo, Question, Verdict
 from ppdbench.rewards.file_hash import file_sha256
 from ppdbench.runs.records import read_records
@@ -76,9 +77,7 @@ class ReplayJudge:
         allowance: float | None = None,  # noqa: ARG002 - it costs nothing
     ) -> Iterator[tuple[int, Verdict]]:
         """Each question's place and its verdict, in order, at no cost."""
-        for index in range(len(questions)):
-            question = read_question(questions, index)
-            yield index, self._said(question) if isinstance(question, Question) else question
+        return one_by_one(questions, self._said)
 
     def _said(self, question: Question) -> Verdict:
         record = self._records.get(question_digest(question))

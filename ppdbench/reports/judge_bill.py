@@ -76,7 +76,7 @@ def _rows(judge: Mapping[str, Any]) -> list[tuple[str, str]]:
         ("revision", str(judge.get("revision") or "")),
         (
             "looks at the user's shots",
-            {True: "yes", False: "no: it is a control"}.get(personal, ""),  # type: ignore[arg-type]
+            "yes" if personal is True else "no: it is a control" if personal is False else "",
         ),
         ("shots shown", str(judge["shots"]) if is_number(judge.get("shots")) else ""),
         ("calls", calls(judge)),

@@ -234,7 +234,7 @@ def _by_place(cell: Cell) -> str:
     left = figure(cell, "debiased_win_rate", rate)
     without = f"; with the pull taken out {left.value} [{left.interval}]" if left.value else ""
     return (
-        f"position bias found: net bias {bias_points(cell.get('first_pick_bias'))}, decided alike in "
+        f"position bias found: {bias_points(cell.get('first_pick_bias'))} net, decided alike in "
         f"both orders {percent(cell.get('coverage'))}{without}"
     )
 
