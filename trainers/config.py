@@ -158,6 +158,8 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     checkpoint_every: Positive = 50
+    keep_every: Annotated[int, Field(ge=0)] = 0
+    """Steps between two adapters that are kept, under `steps/`; 0 keeps the last one alone."""
     log_every: Positive = 50
     tracker: Literal["tensorboard", "wandb"] | None = None
     """Sends the metrics there too, through accelerate; metrics.jsonl is always written."""

@@ -42,9 +42,8 @@ if TYPE_CHECKING:
 METRICS_FILE = "metrics.jsonl"
 TOLERATED = (
     "config.base", "config.micro_batch", "config.gradient_checkpointing", "config.tracker",
-    "config.checkpoint_every", "config.log_every", "config.validation.every",
-    "config.validation.captions",
-    "config.validation.pairs",
+    "config.checkpoint_every", "config.keep_every", "config.log_every",
+    "config.validation.every", "config.validation.captions", "config.validation.pairs",
 )  # fmt: skip
 """Settings that may change when a run goes on: they do not change what it learns."""
 
@@ -65,6 +64,8 @@ class Job:
     """What the run's outcome depends on; a state with another identity is refused."""
     validate: Callable[[int], None] = field(default=lambda _step: None)
     """Draws validation pictures with the policy as it stands; called on the main process."""
+    keep: Callable[[int], None] = field(default=lambda _step: None)
+    """Keeps the adapter as it stands, under its step; called on the main process."""
 
 
 @dataclass(slots=True)
@@ -129,7 +130,7 @@ def _walk(
 ) -> None:
     """Take the steps that `state` has not taken yet; what `fit` says of stops and errors."""
     config, accelerator = job.config, job.accelerator
-    total, every = config.total_steps, config.validation.every
+    total = config.total_steps
     main = accelerator.is_main_process
     watch = DriftWatch()
     if log is not None:
@@ -148,6 +149,8 @@ def _walk(
         state.warned = watch.warned
         stopped = _anyone(accelerator, stop.is_set())
         due = state.step % config.checkpoint_every == 0 or state.step == total
+        if main and state.step < total:  # before the state: what a start goes on from was kept
+            _look(job, state, config.keep_every, job.keep)
         if main and (stopped or due):
             save_state(job.output, _saved(job, state, optimizer))
         if stopped:
@@ -155,9 +158,15 @@ def _walk(
                 f"training stopped at step {state.step} of {total}",
                 fix="run the same command again: it goes on from there",
             )
-        if main and every and state.step % every == 0 and state.step < total:
-            with averaged(job.policy, state.average):
-                job.validate(state.step)
+        if main and state.step < total:
+            _look(job, state, config.validation.every, job.validate)
+
+
+def _look(job: Job, state: _State, every: int, act: Callable[[int], None]) -> None:
+    """Let `act` see the adapter as it would be kept, each `every` steps; never for 0."""
+    if every and state.step % every == 0:
+        with averaged(job.policy, state.average):
+            act(state.step)
 
 
 @torch.no_grad()

@@ -1,8 +1,8 @@
 """Maintainers' one command for the shipped adapters of `shapes`: `python -m trainers.rebuild`.
 
 Each is what the default command makes; a killed rebuild goes on where it was. Shipped are PPD, for
-reward weights and for people, and its baselines; of the others, PPD with further seeds and the rows
-that PPD for people is held against, what they score goes on record.
+reward weights and for people, and its baselines; of the others, which have further seeds or other
+betas or are what PPD for people is held against, what they score goes on record.
 """
 
 from __future__ import annotations
@@ -23,13 +23,17 @@ MANIFEST = "manifest.json"
 FOR_PEOPLE = "ppd-llava-onevision"
 """Shipped inside `ppd`, which hears people by it."""
 SHIPPED_FILES = ("adapter.safetensors", "config.yaml", "README.md", MANIFEST)
-PPD_SEEDS = (0, 1, 2)
+OTHER_SEEDS = (1, 2)
+"""Of the rows whose figures are told with the spread over trainings: PPD and Diffusion-DPO."""
+BETAS = {"ppd": (5, 45), "diffusion-dpo": (1,)}
+"""Beside the recipes' own: for reward against divergence (`docs/tradeoff.md`)."""
+ON_RECORD = ("seed=", "users.encoder=", "objective.beta=")
+"""What marks an adapter of which no weights ship."""
 
 
 def plan(suite: Suite) -> dict[str, tuple[Trainer, list[str]]]:
     """Folder -> trainer and overrides of its default command, for every adapter."""
     found: dict[str, tuple[Trainer, list[str]]] = {"ppd": (ppd.train, [])}
-    found |= {f"ppd-seed-{seed}": (ppd.train, [f"seed={seed}"]) for seed in PPD_SEEDS[1:]}
     found |= {
         FOR_PEOPLE: (ppd.train, ["users.encoder=llava-onevision"]),
         "ppd-onehot": (ppd.train, ["users.encoder=onehot"]),
@@ -37,6 +41,10 @@ def plan(suite: Suite) -> dict[str, tuple[Trainer, list[str]]]:
         "sft-llava-onevision": (sft.train, ["users.encoder=llava-onevision"]),
     }
     found |= {"sft": (sft.train, []), "diffusion-dpo": (diffusion_dpo.train, [])}
+    for name, betas in BETAS.items():
+        train = found[name][0]
+        found |= {f"{name}-seed-{seed}": (train, [f"seed={seed}"]) for seed in OTHER_SEEDS}
+        found |= {f"{name}-beta-{beta}": (train, [f"objective.beta={beta}"]) for beta in betas}
     return found | {
         f"diffusion-dpo-{spec.name}": (diffusion_dpo.train, [f"reward={spec.name}"])
         for spec in trainable(suite)
@@ -76,7 +84,7 @@ def _place(suite: Suite, name: str) -> Path | None:
     if name == FOR_PEOPLE:
         return model_folder(suite.name, "ppd") / PEOPLE
     _, overrides = plan(suite)[name]
-    if any(text.startswith(("seed=", "users.encoder=")) for text in overrides):
+    if any(text.startswith(ON_RECORD) for text in overrides):
         return None
     return model_folder(suite.name, name)
 

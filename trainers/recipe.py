@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppdbench.protocols import Split, Suite, Trainer
-from trainers.checkpoints import Embedding, UserVector
+from trainers.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
 from trainers.examples import Examples
 from trainers.loop import Job, fit, measure
 from trainers.policy import Policy
@@ -24,6 +24,9 @@ from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.steps import StepFunction
 from trainers.validation import draw_grid
 from trainers.workshop import Workshop, open_workshop
+
+KEPT = "steps"
+"""Folder of the adapters that are kept on the way, one a folder, named by its step."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,16 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
         file = shop.output / "validation" / f"step-{at:06}.png"
         draw_grid(file, policy, shop.suite, config, recipe.columns)
 
+    names = tuple(spec.name for spec in shop.rewards)
+
+    def header(**facts: Any) -> AdapterHeader:
+        facts = {**recipe.facts, **facts}
+        return adapter_header(job, shop.suite, names, recipe.user_vector, recipe.embedding, facts)
+
+    def keep(at: int) -> None:
+        folder = shop.output / KEPT / f"{at:06}"
+        save_adapter(folder, policy.adapter.tensors(), header(step=at))
+
     job = Job(
         config=config,
         policy=policy,
@@ -86,6 +99,7 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
         events=shop.events,
         identity=shop.identity,
         validate=validate,
+        keep=keep,
     )
     unseen = None
     if config.validation.pairs:  # made before training: what is missing is said at once
@@ -98,10 +112,6 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
     seconds = fit(job)
     held_out = measure(unseen) if unseen else {}
     if main:
-        names = tuple(spec.name for spec in shop.rewards)
-        header = adapter_header(
-            job, shop.suite, names, recipe.user_vector, recipe.embedding, recipe.facts
-        )
-        write_results(job, shop.suite, header, shop.command, held_out, seconds)
+        write_results(job, shop.suite, header(), shop.command, held_out, seconds)
     shop.accelerator.wait_for_everyone()
     shop.accelerator.end_training()

@@ -14,15 +14,17 @@ from trainers import assets, diffusion_dpo, ppd, rebuild, sft
 from trainers.progress import Silence
 
 
-def test_the_plan_makes_every_registered_model_and_ppd_with_three_seeds() -> None:
+def test_the_plan_makes_every_registered_model_and_what_goes_on_record() -> None:
     registered = {
         entry.name
         for entry in entry_points(group="ppdbench.generators")
         if entry.dist is not None and entry.dist.name == "ppdbench"
     }
     planned = set(rebuild.plan(shapes_suite(SuiteFiles())))
-    parts = {"ppd-seed-1", "ppd-seed-2", "ppd-llava-onevision"}
-    assert planned == registered - {"stable-cascade"} | parts
+    seeds = {f"{name}-seed-{seed}" for name in ("ppd", "diffusion-dpo") for seed in (1, 2)}
+    betas = {"ppd-beta-5", "ppd-beta-45", "diffusion-dpo-beta-1"}
+    others = {"ppd-llava-onevision"} | seeds | betas
+    assert planned == registered - {"stable-cascade", "adapter"} | others
 
 
 def test_each_is_what_its_default_command_makes(
@@ -55,7 +57,7 @@ def test_only_finished_adapters_that_ship_are_shipped(
 ) -> None:
     work, shipped = tmp_path / "work", tmp_path / "assets"
     monkeypatch.setattr(assets, "SHIPPED", shipped)
-    parts = ("ppd-seed-1", "ppd-llava-onevision", "ppd-onehot", "sft-llava-onevision")
+    parts = ("ppd-seed-1", "ppd-beta-5", "ppd-llava-onevision", "ppd-onehot")
     for name in ("ppd", "sft", *parts):
         (work / "shapes" / name).mkdir(parents=True)
         for file in (*rebuild.SHIPPED_FILES, "trainer_state.pt"):
