@@ -21,9 +21,8 @@ from ppdbench.benchmarks.user_groups import READS_IDS
 from ppdbench.data.images import decode_image
 from ppdbench.data.shot_groups import group_for
 from ppdbench.protocols import Events, People, PreferencePair, UserEncoder, UserSplit
-from ppdbench.statistics.clusters import cluster_totals
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
-from ppdbench.statistics.permutation import sign_flip_test
+from ppdbench.statistics.paired import paired_difference
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -169,7 +168,9 @@ def probe_figures(
         **_true_rate("accuracy_true", own[true], held.truly_first[true], choices.users[true]),
         "ceiling_true": known.get("choice"),
         **_rate("shuffled", right(other, choices.first), choices.users),
-        **_gain(right(own, choices.first) - right(other, choices.first), choices.users),
+        **paired_difference(
+            right(own, choices.first), right(other, choices.first), choices.users
+        ).fields("gain"),
         "n": len(choices),
         "n_users": len(np.unique(choices.users)),
         "n_missing": held.n_missing,
@@ -265,13 +266,6 @@ def _true_rate(
     """As `_rate`; where the user truly prefers neither, half a point."""
     hits = np.where(truly_first == 0.5, 0.5, right(margins, truly_first > 0.5))
     return _rate(name, hits, users)
-
-
-def _gain(differences: Floats, users: NDArray[np.str_]) -> dict[str, float | None]:
-    return {
-        **cluster_bootstrap_mean(differences, users, bounds=(-1.0, 1.0)).fields("gain"),
-        "gain_p_value": sign_flip_test(cluster_totals(users, differences)[:, 0]).p_value,
-    }
 
 
 def _way(accuracy: float | None, ceiling: float | None) -> float | None:

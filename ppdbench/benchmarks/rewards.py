@@ -2,31 +2,51 @@
 
 For reward r a conditioned generator is judged by the images of the user who cares for r alone,
 any other by its only images. Pairs share caption and noise; ties are half a win; intervals
-resample captions; p-values of one opponent are corrected over its rewards (Holm). By category of
-the captions, as PartiPrompts' are reported, rates are described, not tested: a category has few
-captions, and there are many of them. What is unknown is null with a `reason`. Elsewhere: the size
-of gains (`gains`), caption fidelity (`fidelity`), the arithmetic (`ppdbench.statistics`).
+resample captions, and where either row was trained with several seeds they take in how far the
+figure moves from one training to another (`statistics.training_spread`). Estimates and p-values
+stay those of the weights measured; p-values of one opponent are corrected over its rewards (Holm).
+By category of the captions, as PartiPrompts' are reported, rates are described, not tested: a
+category has few captions, and there are many of them. What is unknown is null with a `reason`.
+Elsewhere: the size of gains (`gains`), caption fidelity (`fidelity`), who is whose sibling
+(`training_seeds`), the arithmetic (`ppdbench.statistics`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from ppdbench.benchmarks.fidelity import fidelity, fidelity_difference
 from ppdbench.benchmarks.gains import gains, gold_gains
 from ppdbench.benchmarks.plan import user_id
 from ppdbench.benchmarks.rows import Key, Row, gold_of, paired, scores_by
+from ppdbench.benchmarks.training_seeds import (
+    ByTraining,
+    outcomes_of_trainings,
+    scores_of_trainings,
+)
 from ppdbench.runs.results import Result
 from ppdbench.statistics.holm import holm
-from ppdbench.statistics.intervals import cluster_bootstrap_mean
-from ppdbench.statistics.win_rate import win_rate
+from ppdbench.statistics.intervals import Interval, cluster_bootstrap_mean
+from ppdbench.statistics.training_spread import WithTraining, with_training_spread
+from ppdbench.statistics.win_rate import WinRate, win_rate
 
 MEANS = tuple(
-    f"{whose}mean{end}" for whose in ("", "opponent_") for end in ("", "_ci_low", "_ci_high")
+    f"{whose}mean{end}"
+    for whose in ("", "opponent_")
+    for end in ("", "_ci_low", "_ci_high", "_items_ci_low", "_items_ci_high", "_training_share")
 )
-RATES = ("win_rate", "ci_low", "ci_high", "p_value", "p_holm")
+RATES = (
+    "win_rate",
+    "ci_low",
+    "ci_high",
+    "items_ci_low",
+    "items_ci_high",
+    "training_share",
+    "p_value",
+    "p_holm",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,6 +66,8 @@ class Comparison:
     """Caption id -> category, in the order of the captions."""
     n_expected: int
     """Pairs an opponent: captions times samples."""
+    families: Mapping[str, Sequence[Row]] = field(default_factory=dict)
+    """Row name -> the row and its siblings, which other seeds trained."""
     withheld: str | None = None
     """Why the headline is not given, where too much failed."""
 
@@ -141,7 +163,12 @@ def _against(comparison: Comparison, opponent: str, scorers: Mapping[str, str]) 
     if row is None:
         reason = f"{opponent} has no recorded results here; --model {opponent} computes them"
         blank = {**dict.fromkeys(MEANS), **dict.fromkeys(RATES), "n": 0}
-        tail = {"n_expected": comparison.n_expected, "test": None, "source": None}
+        tail = {
+            "n_trainings": None,
+            "n_expected": comparison.n_expected,
+            "test": None,
+            "source": None,
+        }
         return {reward: {**blank, **tail, "reason": reason} for reward in scorers}
     cells = {reward: _figures(comparison, row, reward, scorers[reward]) for reward in scorers}
     tested = [figures for figures in cells.values() if figures["p_value"] is not None]
@@ -156,22 +183,102 @@ def _figures(comparison: Comparison, row: Row, reward: str, scorer: str) -> dict
     ours, theirs, keys = paired(model.scores(reward, scorer), row.scores(reward, scorer))
     captions = [caption for caption, _ in keys]
     found = win_rate(ours, theirs, captions)
-    mean, other = (cluster_bootstrap_mean(scores, captions) for scores in (ours, theirs))
+    families = _trainings(comparison, row)
+    won = (  # by trainings of the model, and by trainings of the opponent
+        outcomes_of_trainings(families[0], families[1][:1], reward, scorer),
+        outcomes_of_trainings(families[0][:1], families[1], reward, scorer),
+    )
+    rate = _widened(_interval(found), won, bounds=(0.0, 1.0))
+    mean, other = (
+        _mean(scores, captions, family, reward, scorer, set(keys))
+        for scores, family in zip((ours, theirs), families, strict=True)
+    )
+    several = rate.share is not None
     figures = {
-        **mean.fields("mean"),
-        **other.fields("opponent_mean"),
+        **_fields("mean", mean),
+        **_fields("opponent_mean", other),
         "win_rate": found.rate,
-        "ci_low": found.ci_low,
-        "ci_high": found.ci_high,
+        "ci_low": rate.interval.ci_low,
+        "ci_high": rate.interval.ci_high,
+        "items_ci_low": found.ci_low,
+        "items_ci_high": found.ci_high,
+        "training_share": rate.share,
+        "n_trainings": {
+            whose: len(group.values) if group else 1
+            for whose, group in zip(("model", "opponent"), won, strict=True)
+        },
         "n": found.n,
         "n_expected": comparison.n_expected,
         "p_value": found.p_value,
         "p_holm": None,
-        "test": found.test,
-        "interval": found.interval,
+        "test": f"{found.test}, of these weights" if several else found.test,
+        "interval": rate.interval.method,
         "source": row.source,
     }
     if comparison.withheld:
         return {**figures, **dict.fromkeys(RATES), "reason": comparison.withheld}
-    reason = found.reason or mean.reason or other.reason
+    reason = found.reason or mean.interval.reason or other.interval.reason
     return {**figures, "reason": reason} if reason else figures
+
+
+def _trainings(comparison: Comparison, row: Row) -> tuple[Sequence[Row], Sequence[Row]]:
+    """The model's trainings and the opponent's, the measured ones first.
+
+    Of two trainings of one method neither stands for the method: what is asked is how these two
+    differ, and no other training can say.
+    """
+    model = comparison.rows[comparison.model]
+    ours = comparison.families.get(model.name, [model])
+    theirs = comparison.families.get(row.name, [row])
+    if any(one.name == row.name for one in ours) or any(one.name == model.name for one in theirs):
+        return [model], [row]
+    return ours, theirs
+
+
+def _mean(
+    scores: Sequence[float],
+    captions: Sequence[str],
+    family: Sequence[Row],
+    reward: str,
+    scorer: str,
+    among: set[Key],
+) -> WithTraining:
+    group = scores_of_trainings(family, reward, scorer, among)
+    return _widened(cluster_bootstrap_mean(scores, captions), [group])
+
+
+def _widened(
+    interval: Interval,
+    groups: Sequence[ByTraining | None],
+    bounds: tuple[float, float] | None = None,
+) -> WithTraining:
+    """The interval with the spread of those rows that have several trainings."""
+    known = [group for group in groups if group]
+    return with_training_spread(
+        interval,
+        *[group.estimates for group in known],
+        noise=[group.noise for group in known],
+        bounds=bounds,
+    )
+
+
+def _interval(found: WinRate) -> Interval:
+    return Interval(
+        estimate=found.rate,
+        ci_low=found.ci_low,
+        ci_high=found.ci_high,
+        n=found.n,
+        n_clusters=found.n_clusters,
+        confidence=0.95,  # what `win_rate` gives unless told
+        method=found.interval,
+        reason=found.reason,
+    )
+
+
+def _fields(name: str, found: WithTraining) -> dict[str, float | None]:
+    return {
+        **found.interval.fields(name),
+        f"{name}_items_ci_low": found.items.ci_low,
+        f"{name}_items_ci_high": found.items.ci_high,
+        f"{name}_training_share": found.share,
+    }

@@ -87,8 +87,28 @@ def bca_bounds(
     scale = max(1.0, abs(estimate)) * 1e-12
     if np.ptp(draws) <= scale:
         return None
+    levels = bca_levels(estimate, draws, left_out, confidence)
+    low, high = np.quantile(draws, levels)
+    return float(low), float(high)
+
+
+def bca_levels(
+    estimate: float,
+    draws: NDArray[np.float64],
+    left_out: NDArray[np.float64],
+    confidence: float,
+) -> NDArray[np.float64]:
+    """Which quantiles of the draws are the BCa bounds: (low, high), each in [0, 1].
+
+    Args:
+        estimate: the statistic of the whole.
+        draws: of each resample, shape (B,), finite and not all equal.
+        left_out: of the whole without each cluster, shape (G,), finite.
+        confidence: two-sided coverage, such as 0.95.
+    """
+    scale = max(1.0, abs(estimate)) * 1e-12
     below = (np.mean(draws < estimate - scale) + np.mean(draws <= estimate + scale)) / 2
-    edge = 0.5 / resamples  # keeps the bias finite when every draw lies on one side
+    edge = 0.5 / len(draws)  # keeps the bias finite when every draw lies on one side
     bias = stats.norm.ppf(np.clip(below, edge, 1 - edge))
     influence = left_out.mean() - left_out
     spread = np.sum(influence**2)
@@ -97,8 +117,5 @@ def bca_bounds(
     z = bias + stats.norm.ppf([tail, 1 - tail])
     denominator = 1 - acceleration * z
     if np.any(denominator <= 0):  # the correction has no meaning there: plain percentiles
-        levels = np.array([tail, 1 - tail])
-    else:
-        levels = stats.norm.cdf(bias + z / denominator)
-    low, high = np.quantile(draws, levels)
-    return float(low), float(high)
+        return np.array([tail, 1 - tail])
+    return np.asarray(stats.norm.cdf(bias + z / denominator))

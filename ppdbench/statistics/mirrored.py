@@ -25,7 +25,7 @@ def mirrored_mean(
     values: ArrayLike,
     clusters: Clusters,
     *,
-    bounds: tuple[float, float],
+    bounds: tuple[float, float] | None,
     confidence: float = 0.95,
     resamples: int = 10_000,
     seed: int = 0,
@@ -35,7 +35,8 @@ def mirrored_mean(
     Args:
         values: shape (N,), finite, within `bounds`.
         clusters: cluster of each value, shape (N,).
-        bounds: smallest and largest value possible: (0, 1) for a rate, (-1, 1) for a difference.
+        bounds: smallest and largest value possible: (0, 1) for a rate, (-1, 1) for a difference of
+            rates; None of a quantity without any, which is mirrored at 0.
         confidence: two-sided coverage.
         resamples: bootstrap resamples.
         seed: seeds them.
@@ -49,7 +50,7 @@ def mirrored_mean(
             array, labels, confidence=confidence, resamples=resamples, seed=seed, bounds=bounds
         )
 
-    return _mirrored(values, clusters, sum(bounds), find)
+    return _mirrored(values, clusters, sum(bounds) if bounds else 0.0, find)
 
 
 def mirrored_rate(

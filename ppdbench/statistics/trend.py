@@ -1,10 +1,12 @@
-"""Does a quantity rise along a path? Rank correlation a block, Page's test over blocks.
+"""Does a quantity rise along a path? Rank correlations a block, Page's test over blocks.
 
 A block is one path (a caption drawn at T weights from the same noise); its values are compared
-with the places on the path only. Ties share ranks. Elsewhere: other statistics (`win_rate`,
-`intervals`).
+with the places on the path only. Ties share ranks. A trend may be significant and yet not steady:
+so beside the test stand the share of steps that fall and how much of a path's variance the best
+rising curve explains. Elsewhere: other statistics (`win_rate`, `intervals`).
 
-Source: Page (1963), "Ordered hypotheses for multiple treatments", JASA 58, 216-230.
+Source: Page (1963), "Ordered hypotheses for multiple treatments", JASA 58, 216-230, by
+`scipy.stats.page_trend_test`; isotonic regression by `scipy.optimize.isotonic_regression`.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy import stats
+from scipy import optimize, stats
 
 from ppdbench.statistics.clusters import Clusters
 from ppdbench.statistics.intervals import FEW_CLUSTERS
@@ -26,9 +28,16 @@ class Trend:
     spearman: float | None
     """Median over blocks of the rank correlation with the place on the path."""
     ci_low: float | None
+    """Of `spearman`, as `ci_high`."""
     ci_high: float | None
+    kendall: float | None
+    """Median over blocks of Kendall's tau-b with the place on the path."""
+    isotonic_r2: float | None
+    """Median over blocks of the share of variance that the best rising curve explains."""
+    page_l: float | None
+    """Page's L: over places j from 1 the sum of j times the clusters' summed ranks there."""
     p_value: float | None
-    """Page's L, one-sided: no trend against a rising one."""
+    """Of Page's L, one-sided: no trend against a rising one."""
     violations: float | None
     """Share of neighbouring places between which the value falls."""
     n: int
@@ -69,6 +78,9 @@ def rising(
             spearman=None,
             ci_low=None,
             ci_high=None,
+            kendall=None,
+            isotonic_r2=None,
+            page_l=None,
             p_value=None,
             violations=None,
             n=0,
@@ -80,11 +92,15 @@ def rising(
     correlations = spearman_with_order(rows)
     bounds = _median_bounds(correlations, group, size, confidence, resamples, seed)
     blocks = np.stack([rows[group == number].mean(axis=0) for number in range(size)])
+    page = stats.page_trend_test(blocks) if size > 1 else None
     return Trend(
         spearman=float(np.median(correlations)),
         ci_low=bounds[0] if bounds else None,
         ci_high=bounds[1] if bounds else None,
-        p_value=float(stats.page_trend_test(blocks).pvalue) if size > 1 else None,
+        kendall=float(np.median(kendall_with_order(rows))),
+        isotonic_r2=float(np.median(isotonic_r2(rows))),
+        page_l=float(page.statistic) if page else None,
+        p_value=float(page.pvalue) if page else None,
         violations=float((np.diff(rows, axis=1) < 0).mean()),
         n=len(rows),
         n_clusters=size,
@@ -105,6 +121,36 @@ def spearman_with_order(rows: NDArray[np.float64]) -> NDArray[np.float64]:
         ranks @ order, spread, out=np.zeros(len(rows)), where=spread > 0
     )
     return found
+
+
+def kendall_with_order(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Kendall's tau-b of each row (N, T) with the order of its columns, (N,).
+
+    (rising pairs - falling pairs) / sqrt(all pairs * pairs that differ), as places never tie; 0
+    where all values of a row are equal. Source: Kendall (1945), Biometrika 33, 239-251.
+    """
+    first, second = np.triu_indices(rows.shape[1], 1)
+    signs = np.sign(rows[:, second] - rows[:, first])
+    spread = np.sqrt(len(first) * np.abs(signs).sum(axis=1))
+    found: NDArray[np.float64] = np.divide(
+        signs.sum(axis=1), spread, out=np.zeros(len(rows)), where=spread > 0
+    )
+    return found
+
+
+def isotonic_r2(rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Share of each row's variance that the best rising curve explains, (N,), in [0, 1].
+
+    1 - SS(row - isotonic regression) / SS(row - its mean), least squares: 1 for a row (N, T) that
+    never falls, 0 for one that never rises, and 0 where all values are equal.
+    """
+    total = ((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+    varied = np.ptp(rows, axis=1) > 0
+    found = np.zeros(len(rows))
+    for number in np.flatnonzero(varied):
+        curve = optimize.isotonic_regression(rows[number]).x
+        found[number] = 1 - ((rows[number] - curve) ** 2).sum() / total[number]
+    return np.clip(found, 0.0, 1.0)
 
 
 def _median_bounds(

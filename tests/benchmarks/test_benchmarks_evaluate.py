@@ -210,6 +210,8 @@ def test_recorded_seeds_of_the_model_give_its_rates_a_spread(
     rate = found["rewards"]["plain"]["red"]["win_rate"]
     assert spread["seeds"] == [0, 4]
     assert spread["win_rate"]["red"] == {"mean": rate, "min": rate, "max": rate, "n": 12}
+    assert found["rewards"]["plain"]["red"]["n_trainings"] == {"model": 2, "opponent": 1}
+    assert found["rewards_gold"]["plain"]["red"]["n_trainings"] == {"model": 2, "opponent": 1}
     entry["generator"]["settings"]["training"]["steps"] = 8
     (recorded / "entry.json").write_text(json.dumps(entry))
     found = summary_of(run(tmp_path))["benchmarks"]

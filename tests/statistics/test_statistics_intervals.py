@@ -14,9 +14,11 @@ from scipy import stats
 from ppdbench.statistics import (
     Interval,
     cluster_bootstrap_mean,
+    exact,
     ratio_of_means_interval,
     wilson,
 )
+from ppdbench.statistics.bootstrap import bca_levels
 
 Sample = tuple[NDArray[np.float64], NDArray[np.int64]]
 
@@ -76,6 +78,21 @@ def test_ratio_is_scipys_bca_on_paired_totals() -> None:
     assert _bounds(ours) == pytest.approx(theirs, abs=0.03 * (theirs[1] - theirs[0]))
 
 
+def test_bca_levels_by_hand() -> None:
+    # 60 of 100 draws below the estimate, and a jackknife without skew: twice the bias.
+    draws = np.r_[np.zeros(60), np.ones(40)]
+    z, bias = stats.norm.ppf(0.975), stats.norm.ppf(0.6)
+    even = bca_levels(0.5, draws, np.array([-1.0, 0.0, 1.0]), 0.95)
+    assert even == pytest.approx(stats.norm.cdf([2 * bias - z, 2 * bias + z]))
+    # Influences -1, -1 and 2: acceleration 6 / (6 * 6^1.5).
+    skewed = bca_levels(0.5, draws, np.array([1.0, 1.0, -2.0]), 0.95)
+    shifts = np.array([bias - z, bias + z])
+    assert skewed == pytest.approx(stats.norm.cdf(bias + shifts / (1 - 6**-1.5 * shifts)))
+    # Half of what equals the estimate lies below it.
+    level = bca_levels(1.0, draws, np.array([-1.0, 0.0, 1.0]), 0.95)
+    assert level == pytest.approx(stats.norm.cdf(2 * stats.norm.ppf(0.8) + np.array([-z, z])))
+
+
 def test_copies_of_an_item_in_its_cluster_do_not_narrow_the_interval() -> None:
     values = np.random.default_rng(7).normal(size=60)
     once = _bounds(cluster_bootstrap_mean(values, np.arange(60)))
@@ -126,6 +143,48 @@ def test_same_seed_same_interval() -> None:
 def test_wilson_is_scipys(k: int, n: int) -> None:
     theirs = stats.binomtest(k, n).proportion_ci(method="wilson")
     assert _bounds(wilson(k, n)) == pytest.approx((theirs.low, theirs.high), abs=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("k", "n", "low", "high"),
+    [(150, 192, 71.8, 83.4), (230, 277, 78.2, 87.0), (380, 469, 77.2, 84.3)],
+)
+def test_wilson_of_the_papers_rates(k: int, n: int, low: float, high: float) -> None:
+    found = _bounds(wilson(k, n))  # 78, 83 and 81%
+    assert [round(100 * bound, 1) for bound in found] == [low, high]
+
+
+def test_exact_is_clopper_and_pearsons() -> None:
+    # All of n: the lower bound is (alpha / 2)^(1 / n), by hand.
+    assert _bounds(exact(10, 10)) == pytest.approx((0.025**0.1, 1.0))
+    assert _bounds(exact(0, 10)) == pytest.approx((0.0, 1 - 0.025**0.1))
+    # Beta quantiles, as the original's tables have them.
+    low, high = _bounds(exact(183, 240, confidence=0.9))
+    assert low == pytest.approx(stats.beta.ppf(0.05, 183, 58))
+    assert high == pytest.approx(stats.beta.ppf(0.95, 184, 57))
+    assert exact(183, 240).estimate == 183 / 240
+
+
+def test_exact_never_covers_less_than_it_says_which_wilson_may() -> None:
+    rates = np.linspace(0.01, 0.99, 99)
+    counts = np.arange(31)
+    chances = stats.binom.pmf(counts, 30, rates[:, None])
+
+    def coverage(bounds: list[tuple[float, float]]) -> NDArray[np.float64]:
+        low, high = np.array(bounds).T
+        inside = (low <= rates[:, None]) & (rates[:, None] <= high)
+        return np.asarray((chances * inside).sum(axis=1))
+
+    assert coverage([_bounds(exact(int(k), 30)) for k in counts]).min() >= 0.95
+    ours = coverage([_bounds(wilson(int(k), 30)) for k in counts])
+    assert ours.min() < 0.95 and ours.mean() == pytest.approx(0.95, abs=0.01)
+
+
+def test_exact_refuses_half_ties_no_trials_and_impossible_counts() -> None:
+    assert exact(0, 0).ci_low is None and exact(0, 0).reason == "no observations"
+    for k, n in ((3, 2), (-1, 2), (1.5, 2)):
+        with pytest.raises(ValueError, match="trials"):
+            exact(k, n)  # type: ignore[arg-type]
 
 
 def test_wilson_refuses_no_trials_and_impossible_counts() -> None:
