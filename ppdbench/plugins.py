@@ -2,7 +2,8 @@
 
 Groups are `ppdbench.encoders`, `ppdbench.generators`, `ppdbench.judges`, `ppdbench.rewards`,
 `ppdbench.suites` and `ppdbench.trainers`; what each entry point must name is said in `protocols`.
-A generator may also be given as "package.module:attr".
+A generator may also be given as "package.module:attr"; what comes after the colon of a registered
+name, as of "adapter:DIR", its caller parts from it.
 """
 
 from __future__ import annotations

@@ -95,6 +95,24 @@ class GenerationRequest:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Checkpoint:
+    """Where in which training a generator's weights are: what makes several of them a curve."""
+
+    method: str
+    step: int
+    """Training steps taken."""
+    steps: int
+    """Those of the whole training."""
+    beta: float | None = None
+    """Weight of the divergence in the objective, per timestep of 1000, where there is one."""
+    labels: str | None = None
+    """The reward whose labels alone taught it, where one's did."""
+    seed: int | None = None
+    training: str = ""
+    """Tells trainings of other settings apart that are alike in the fields above: a hash, say."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class GeneratorInfo:
     """Who a generator is; all of it is recorded with every result."""
 
@@ -112,6 +130,8 @@ class GeneratorInfo:
     """`EncoderInfo.revision` of the encoder it was trained on; another one is refused."""
     settings: Mapping[str, Any] = field(default_factory=dict)
     """Sampling settings and training facts worth printing beside a number."""
+    checkpoint: Checkpoint | None = None
+    """Of which training it is a part, where it is of one."""
 
 
 @runtime_checkable
@@ -122,6 +142,25 @@ class Generator(Protocol):
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Image]:
         """Yield one RGB image a request, in order, each from its own `request.seed`."""
+        ...
+
+
+@runtime_checkable
+class Diverging(Protocol):
+    """A generator that knows how far its sampling is from that of the model it was made from."""
+
+    @property
+    def reference(self) -> str:
+        """`GeneratorInfo.revision` of that model, as a generator of its own."""
+        ...
+
+    def divergence(self, requests: Sequence[GenerationRequest]) -> Sequence[Sequence[float]]:
+        """For each request, in order, Kullback-Leibler divergence from the reference in nats.
+
+        One number a step of the image's sampling path, first step first; they add up to the
+        image's. Who knows only the sum gives one number. Never negative; equal requests give equal
+        numbers to float noise, whatever the batch.
+        """
         ...
 
 
@@ -460,10 +499,12 @@ class SuiteFactory(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadContext:
-    """What a generator's factory is told: where it will be measured and on what."""
+    """What a generator's or encoder's factory is told: where it will be measured and on what."""
 
     suite: Suite
     device: str
+    argument: str = ""
+    """What follows the first colon of a registered generator's name: "adapter:DIR" has "DIR"."""
 
 
 class EncoderFactory(Protocol):

@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import numpy as np
 
 from ppdbench.errors import MissingPrerequisite, UsageError
-from ppdbench.protocols import GenerationRequest, Generator, GeneratorInfo, LoadContext
+from ppdbench.protocols import (
+    Checkpoint,
+    GenerationRequest,
+    Generator,
+    GeneratorInfo,
+    LoadContext,
+)
 from ppdbench.runs.device import resolve
 from trainers.assets import base_folder, model_folder
 from trainers.hearing import listener, user_vector
@@ -27,11 +33,17 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from trainers.checkpoints import AdapterHeader
+    from trainers.stable_cascade.pipeline import Audience
+    from trainers.stable_cascade.sampler import SamplerConfig
     from trainers.stable_cascade.stage_c import Base
     from trainers.stable_cascade.user_attention import UserAdapter
 
+Made = TypeVar("Made")
 VERSION = "1"
 BATCH_SIZE = 64
+TIMESTEPS = 1000
+"""Those by which `Checkpoint.beta` counts, as the paper's loss does: beta_eff is beta times them,
+whatever `objective.timestep_scale` was."""
 PEOPLE = "people"
 """Folder of the adapter for people, inside that of an adapter for reward weights."""
 
@@ -50,6 +62,38 @@ class _Adapter:
         return {"adapter": self.sha256, "unconditional_user": self.header.unconditional_user}
 
     @property
+    def checkpoint(self) -> Checkpoint:
+        """Where in which training it is."""
+        facts = self.header.facts
+        steps, beta_eff = int(facts.get("steps", 0)), facts.get("beta_eff")
+        return Checkpoint(
+            method=self.header.method,
+            step=int(facts.get("step", steps)),
+            steps=steps,
+            beta=None if beta_eff is None else beta_eff / TIMESTEPS,
+            labels=facts.get("reward"),
+            seed=facts.get("seed"),
+            training=facts.get("settings", ""),
+        )
+
+    @property
+    def name(self) -> str:
+        """What records call it where it is named by its folder: all that tells checkpoints apart.
+
+        The seed comes last, as that of a sibling does (`<name>-seed-<n>`); 0 is not said.
+        """
+        at, known = self.checkpoint, self.header.embedding
+        parts = (
+            at.method,
+            at.labels,
+            known.encoder if known else None,
+            None if at.beta is None else f"beta-{at.beta:g}",
+            f"step-{at.step}",
+            f"seed-{at.seed}" if at.seed else None,
+        )
+        return "-".join(part for part in parts if part)
+
+    @property
     def settings(self) -> dict[str, Any]:
         """What is worth printing beside its figures."""
         told = {
@@ -61,13 +105,29 @@ class _Adapter:
         return told
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Batch:
+    """Pictures that one adapter draws together, or the base."""
+
+    base: Base
+    captions: list[str]
+    seeds: list[int]
+    config: SamplerConfig
+    user: Audience | None
+
+
 class CascadeGenerator:
     """Stable Cascade: alone, with an adapter, or with one for reward weights and one for people."""
 
     info: GeneratorInfo
 
-    def __init__(self, context: LoadContext, name: str, *, adapter: Path | None) -> None:
-        """`adapter`: its folder, with that of a second one, for people, in it; None is the base.
+    def __init__(self, context: LoadContext, name: str | None, *, adapter: Path | None) -> None:
+        """Read who it is.
+
+        Args:
+            context: for whom.
+            name: what records call it; None goes by what the adapter says of itself.
+            adapter: its folder, with that of a second one, for people, in it; None is the base.
 
         Raises:
             MissingPrerequisite: the base or the adapter is not there, or both adapters hear the
@@ -78,6 +138,7 @@ class CascadeGenerator:
         identity: dict[str, Any] = {"base": _base_sha256(self._base_folder, context.suite.name)}
         settings: dict[str, Any] = {"sampling": asdict(context.suite.sampling)}
         identity |= settings
+        self._reference = _digest(identity)
         self._adapters = [] if adapter is None else _adapters(adapter)
         for own in self._adapters[:1]:
             identity |= own.identity
@@ -91,18 +152,24 @@ class CascadeGenerator:
         }
         kinds = [each.header.user_vector for each in self._adapters]
         known = next((e.header for e in self._adapters if e.header.embedding), None)
-        canonical = json.dumps(identity, sort_keys=True)
+        first = self._adapters[0] if self._adapters else None
         self.info = GeneratorInfo(
-            name=name,
+            name=name or (first.name if first else "stable-cascade"),
             version=VERSION,
-            revision=hashlib.sha256(canonical.encode()).hexdigest(),
+            revision=_digest(identity),
             licence="Apache-2.0",
             conditions_on=frozenset(heard[kind] for kind in kinds if kind in heard),
             training_users_digest=known.facts.get("users", {}).get("digest") if known else None,
             encoder=known.embedding.encoder if known and known.embedding else None,
             encoder_revision=known.embedding.revision if known and known.embedding else None,
             settings=settings,
+            checkpoint=first.checkpoint if first else None,
         )
+
+    @property
+    def reference(self) -> str:
+        """Revision of the base alone: what every adapter leaves when it is taken off."""
+        return self._reference
 
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Image]:
         """Yield one RGB image a request, in order, each from its own seed.
@@ -113,11 +180,26 @@ class CascadeGenerator:
             UsageError: a user has what the adapter does not know (`hearing.user_vector`), or
                 another size than the suite's is asked for.
         """
+        self._check_sizes(requests)
         for start in range(0, len(requests), BATCH_SIZE):
-            yield from self._draw(requests[start : start + BATCH_SIZE])
+            yield from self._together(requests[start : start + BATCH_SIZE], self._draw)
 
-    def _draw(self, requests: Sequence[GenerationRequest]) -> list[Image]:
-        """The images of a batch: those of one adapter are drawn together."""
+    def divergence(self, requests: Sequence[GenerationRequest]) -> list[list[float]]:
+        """Nats of each step of each request's path; how: `stable_cascade/divergence.py`.
+
+        Raises:
+            UsageError: as `generate`.
+        """
+        self._check_sizes(requests)
+        if not self._adapters:  # the reference itself, whose weights need not be loaded for that
+            return [[0.0] * self._suite.sampling.steps for _ in requests]
+        return [
+            nats
+            for start in range(0, len(requests), BATCH_SIZE)
+            for nats in self._together(requests[start : start + BATCH_SIZE], self._diverge)
+        ]
+
+    def _check_sizes(self, requests: Sequence[GenerationRequest]) -> None:
         sampling = self._suite.sampling
         for request in requests:
             if (request.width, request.height) != (sampling.width, sampling.height):
@@ -126,22 +208,26 @@ class CascadeGenerator:
                     f"{request.width} x {request.height} was asked for",
                     fix="ask for the suite's own size",
                 )
+
+    def _together(
+        self, requests: Sequence[GenerationRequest], make: Callable[[_Batch], Sequence[Made]]
+    ) -> list[Made]:
+        """What is made of each request of a batch: of those of one adapter together."""
         headers = [adapter.header for adapter in self._adapters]
         by_adapter: dict[int, list[int]] = {}
         for place, request in enumerate(requests):
             number = listener(headers, request.user)
             by_adapter.setdefault(number, []).append(place)
-        drawn: dict[int, Image] = {}
+        made: dict[int, Made] = {}
         for number, places in by_adapter.items():
-            images = self._draw_by(number, [requests[place] for place in places])
-            drawn |= zip(places, images, strict=True)
-        return [drawn[place] for place in range(len(requests))]
+            batch = self._batch(number, [requests[place] for place in places])
+            made |= zip(places, make(batch), strict=True)
+        return [made[place] for place in range(len(requests))]
 
-    def _draw_by(self, number: int, requests: Sequence[GenerationRequest]) -> list[Image]:
-        """The images of requests that are all heard by one adapter, or by none: the base."""
+    def _batch(self, number: int, requests: Sequence[GenerationRequest]) -> _Batch:
+        """Requests that are all heard by one adapter, or by none: the base."""
         import torch
 
-        from trainers.stable_cascade.pipeline import draw, to_images
         from trainers.stable_cascade.sampler import SamplerConfig
         from trainers.stable_cascade.user_attention import audience
 
@@ -153,10 +239,27 @@ class CascadeGenerator:
             users = torch.from_numpy(np.stack(vectors)).to(base.device)
             adapter.attach(base.unet)  # the base hears one adapter at a time
             user = audience(adapter, users, header.unconditional_user)
-        captions = [request.caption for request in requests]
-        seeds = [request.seed for request in requests]
-        sampler = SamplerConfig.of(self._suite.sampling)
-        return to_images(draw(base, captions, seeds, sampler, user=user))
+        return _Batch(
+            base=base,
+            captions=[request.caption for request in requests],
+            seeds=[request.seed for request in requests],
+            config=SamplerConfig.of(self._suite.sampling),
+            user=user,
+        )
+
+    def _draw(self, batch: _Batch) -> list[Image]:
+        from trainers.stable_cascade.pipeline import draw, to_images
+
+        return to_images(
+            draw(batch.base, batch.captions, batch.seeds, batch.config, user=batch.user)
+        )
+
+    def _diverge(self, batch: _Batch) -> list[list[float]]:
+        from trainers.stable_cascade.divergence import divergence
+
+        nats = divergence(batch.base, batch.captions, batch.seeds, batch.config, user=batch.user)
+        found: list[list[float]] = nats.tolist()
+        return found
 
     @cached_property
     def _models(self) -> tuple[Base, list[UserAdapter]]:
@@ -165,6 +268,10 @@ class CascadeGenerator:
 
         base = load_base(self._base_folder, resolve(self._device))
         return base, [load_adapter(adapter.folder, base) for adapter in self._adapters]
+
+
+def _digest(identity: Mapping[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
 def _base_sha256(folder: Path, suite: str) -> str:
@@ -232,6 +339,18 @@ def _trained(context: LoadContext, name: str, method: str, encoder: str) -> Gene
         fix=f"train it: ppdbench train-reference --suite {suite} --method {method} "
         f"--users {encoder} --output {own}",
     )
+
+
+def adapter(context: LoadContext) -> Generator:
+    """The adapter of any folder, `adapter:DIR`: a training's, or one that was kept on the way.
+
+    Raises:
+        UsageError: no folder is named.
+        MissingPrerequisite: there is no adapter in it.
+    """
+    if not context.argument:
+        raise UsageError("adapter names no folder", fix="write it as adapter:DIR")
+    return CascadeGenerator(context, None, adapter=Path(context.argument).expanduser())
 
 
 def stable_cascade(context: LoadContext) -> Generator:

@@ -14,7 +14,8 @@ def make_generators(models: Sequence[str], suite: Suite, device: str) -> dict[st
     """The models and the suite's baseline, by the names in records; no weights are loaded.
 
     Args:
-        models: registered names, or package.module:attr; of none there is no baseline either.
+        models: registered names, one that takes an argument with it after a colon (adapter:DIR), or
+            package.module:attr; of none there is no baseline either.
         suite: what they draw for.
         device: where.
 
@@ -31,16 +32,21 @@ def make_named(names: Sequence[str], suite: Suite, device: str) -> dict[str, Gen
     wanted = list(dict.fromkeys(names))
     found = dict(_make(name, suite, device) for name in wanted)
     if len(found) != len(wanted):
-        raise UsageError(f"two of {', '.join(wanted)} are the same generator", fix="name each once")
+        raise UsageError(
+            f"two of {', '.join(wanted)} have one name in records",
+            fix="name each once; of adapters that are alike in method, beta, step and seed, "
+            "give one a name of its own (docs/plug-in.md)",
+        )
     return found
 
 
 def _make(name: str, suite: Suite, device: str) -> tuple[str, Generator]:
-    """A generator under the name it has in records: its own where it was given by module."""
+    """A generator under the name it has in records: its own where more than a name was given."""
+    plain, argument = _parted(name)
     generator = plugins.make(
         "generators",
-        name,
-        LoadContext(suite=suite, device=device),
+        plain,
+        LoadContext(suite=suite, device=device, argument=argument),
         called=f"generator {name!r}",
         fix="mend its factory",
     )
@@ -50,6 +56,8 @@ def _make(name: str, suite: Suite, device: str) -> tuple[str, Generator]:
             fix="let it be a function of a LoadContext that returns a Generator",
         )
     info = generator.info
+    if argument and info.name == plain:  # it did not listen
+        raise UsageError(f"generator {plain!r} takes no argument", fix=f"name it as {plain}")
     try:  # now, not after hours of drawing: all of it goes into spec.json and summary.json
         json.dumps(
             [info.version, info.revision, info.licence, dict(info.settings)], allow_nan=False
@@ -60,3 +68,9 @@ def _make(name: str, suite: Suite, device: str) -> tuple[str, Generator]:
             fix="let its `info` hold text, numbers, lists and dicts only",
         ) from error
     return (info.name if ":" in name else name), generator
+
+
+def _parted(name: str) -> tuple[str, str]:
+    """A registered name and what follows its colon; package.module:attr is a name as it is."""
+    plain, _, argument = name.partition(":")
+    return (plain, argument) if plain in plugins.names("generators") else (name, "")

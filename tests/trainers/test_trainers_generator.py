@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +14,14 @@ from tiny_cascade import CAPTIONS, TinySuite
 
 from ppdbench.cli.train_reference import _default_output
 from ppdbench.errors import MissingPrerequisite, UsageError
-from ppdbench.protocols import GenerationRequest, Generator, LoadContext, UserContext
+from ppdbench.protocols import (
+    Checkpoint,
+    Diverging,
+    GenerationRequest,
+    Generator,
+    LoadContext,
+    UserContext,
+)
 from trainers import assets, generator
 from trainers.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
 from trainers.policy import Policy
@@ -31,6 +39,8 @@ def write_adapter(
     hears: UserVector = "reward_weights",
     unconditional_user: UnconditionalUser = "null-user",
     seed: int = 0,
+    method: str = "ppd",
+    facts: Mapping[str, Any] | None = None,
 ) -> None:
     people = hears == "embedding"
     shape = AdapterShape(user_dim=5 if people else 3, tokens=4, token_dim=8)
@@ -41,14 +51,14 @@ def write_adapter(
             if "to_v" in name:
                 tensor.copy_(torch.randn(tensor.shape, generator=draws))
     header = AdapterHeader(
-        method="ppd",
+        method=method,
         base_sha256=base.sha256,
         shape=shape,
         width=32,
         user_vector=hears,
         rewards=REWARDS,
         unconditional_user=unconditional_user,
-        facts={"users": {"digest": "d" * 64}} if people else {},
+        facts={"users": {"digest": "d" * 64}} if people else facts or {},
         embedding=COLOURS if people else None,
     )
     save_adapter(folder, policy.adapter.tensors(), header)
@@ -307,3 +317,100 @@ def test_row_that_does_not_ship_is_trained_by_the_command_it_names(
         assert made == Path("trained") / "tiny" / name  # the command without --output does as well
         write_adapter(Path("trained") / "tiny" / name, tiny_base, hears="embedding")
         assert load(context).info.name == name
+
+
+# --- how far it goes from the base ----------------------------------------------------------------
+
+
+def test_everyone_tells_divergence_from_the_base(context: LoadContext) -> None:
+    base = generator.stable_cascade(context)
+    for made in (base, generator.ppd(context), generator.sft(context)):
+        assert isinstance(made, Diverging)
+        assert made.reference == base.info.revision
+
+
+def test_the_base_diverges_from_nobody_and_loads_nothing_to_say_so(
+    context: LoadContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stage_c, "load_base", lambda *_: pytest.fail("loaded"))
+    base = generator.CascadeGenerator(context, "base", adapter=None)
+    assert base.divergence([request(1), request(2)]) == [[0.0, 0.0]] * 2
+
+
+def test_divergence_follows_seed_and_user_not_batch(context: LoadContext) -> None:
+    ppd = generator.CascadeGenerator(context, "ppd", adapter=assets.SHIPPED / "tiny" / "ppd")
+    clip, hps = {"clip": 1.0}, {"hps": 1.0}
+    batch = [request(1, weights=clip), request(2, weights=clip), request(1, weights=hps)]
+    found = ppd.divergence(batch)
+    assert [len(steps) for steps in found] == [2, 2, 2]  # the suite's steps
+    assert min(min(steps) for steps in found) > 0
+    assert len({sum(steps) for steps in found}) == 3
+    for one, wanted in zip(batch, found, strict=True):
+        assert ppd.divergence([one])[0] == pytest.approx(wanted, rel=1e-3)
+    assert ppd.divergence(batch[::-1])[::-1] == [pytest.approx(steps, rel=1e-3) for steps in found]
+
+
+def test_divergence_of_an_entry_with_two_adapters_is_of_the_one_that_draws(
+    both: LoadContext,
+) -> None:
+    shipped = assets.SHIPPED / "tiny" / "ppd"
+    ppd = generator.CascadeGenerator(both, "ppd", adapter=shipped)
+    people = generator.CascadeGenerator(both, "people", adapter=shipped / "people")
+    batch = [request(1, weights={"clip": 1.0}), for_person(*RED), request(2, weights={"hps": 1.0})]
+    found = ppd.divergence(batch)
+    assert found[1] == pytest.approx(people.divergence([batch[1]])[0], rel=1e-3)
+    (shipped / "people" / "adapter.safetensors").unlink()
+    weights = generator.CascadeGenerator(both, "weights", adapter=shipped)
+    alone = weights.divergence([batch[0], batch[2]])
+    assert [found[0], found[2]] == [pytest.approx(steps, rel=1e-3) for steps in alone]
+
+
+def test_divergence_refuses_what_drawing_refuses(context: LoadContext) -> None:
+    ppd = generator.CascadeGenerator(context, "ppd", adapter=assets.SHIPPED / "tiny" / "ppd")
+    with pytest.raises(UsageError, match="32 x 32"):
+        ppd.divergence([request(size=64)])
+    with pytest.raises(UsageError, match="beauty"):
+        ppd.divergence([request(weights={"beauty": 1.0})])
+
+
+# --- the adapter of any folder --------------------------------------------------------------------
+
+
+def named(context: LoadContext, folder: Path) -> Generator:
+    return generator.adapter(replace(context, argument=str(folder)))
+
+
+def test_an_adapter_is_named_by_its_training(
+    context: LoadContext, tmp_path: Path, tiny_base: stage_c.Base
+) -> None:
+    kept = {"seed": 0, "steps": 3000, "settings": "s" * 12, "reward": None}
+    beta = {**kept, "beta_eff": 4500.0}
+    write_adapter(tmp_path / "a", tiny_base, facts=beta | {"step": 500})
+    write_adapter(tmp_path / "b", tiny_base, facts=beta | {"seed": 2})
+    write_adapter(tmp_path / "c", tiny_base, facts=kept, method="sft")
+    for_hps = {**kept, "beta_eff": 15e3, "reward": "hps"}
+    write_adapter(tmp_path / "d", tiny_base, facts=for_hps, method="diffusion-dpo")
+    made = [named(context, tmp_path / name) for name in "abcd"]
+    assert [each.info.name for each in made] == [
+        "ppd-beta-4.5-step-500",
+        "ppd-beta-4.5-step-3000-seed-2",
+        "sft-step-3000",
+        "diffusion-dpo-hps-beta-15-step-3000",
+    ]
+    assert made[0].info.checkpoint == Checkpoint(
+        method="ppd", step=500, steps=3000, beta=4.5, seed=0, training="s" * 12
+    )
+    assert made[3].info.checkpoint is not None and made[3].info.checkpoint.labels == "hps"
+    assert generator.stable_cascade(context).info.checkpoint is None
+
+
+def test_an_adapter_of_people_is_named_by_its_encoder(both: LoadContext) -> None:
+    made = named(both, assets.SHIPPED / "tiny" / "ppd" / "people")
+    assert made.info.name == "ppd-colours-step-0"  # the header tells no steps
+
+
+def test_an_adapter_needs_a_folder_with_one(context: LoadContext, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="names no folder"):
+        generator.adapter(context)
+    with pytest.raises(MissingPrerequisite, match="no adapter can be read"):
+        named(context, tmp_path / "nowhere")

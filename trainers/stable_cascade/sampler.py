@@ -7,7 +7,7 @@ state: the caller brings the initial noise.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -61,19 +61,48 @@ def guided(conditional: Tensor, unconditional: Tensor, config: SamplerConfig) ->
     return noise
 
 
-def sample(predict: NoisePredictor, noise: Tensor, config: SamplerConfig) -> Tensor:
-    """Walk from noise (B, C, H, W) to latents of the same shape."""
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a walk: where it starts, and the clean latents that it aims at."""
+
+    latents: Tensor
+    """x_t (B, C, H, W)."""
+    now: Tensor
+    """t (B,)."""
+    then: Tensor
+    """(B,), the time that it goes to."""
+    x0: Tensor
+    """(B, C, H, W) predicted from x_t, as the step uses it: guided and clipped."""
+
+
+def predicted_x0(
+    predict: NoisePredictor, latents: Tensor, timestep: Tensor, config: SamplerConfig
+) -> tuple[Tensor, Tensor]:
+    """The x0 that a step at x_t (B, C, H, W), t (B,) aims at, and the noise that goes with it."""
+    predicted = guided(*predict(latents, timestep), config)
+    alpha, sigma = alpha_sigma(timestep)
+    x0 = (latents - sigma * predicted) / alpha
+    if config.clip_x0 is not None:
+        x0 = x0.clamp(-config.clip_x0, config.clip_x0)
+        # The noise that goes with the clipped x0, so that x_t stays where it is.
+        predicted = (latents - alpha * x0) / sigma
+    return x0, predicted
+
+
+def walk(predict: NoisePredictor, noise: Tensor, config: SamplerConfig) -> Iterator[Step]:
+    """The steps from noise (B, C, H, W) to latents, which are the last step's x0."""
     times = timesteps(config).float().to(noise.device)
     latents = noise
-    for now, then in pairwise(times):
-        timestep = now.expand(len(noise))
-        predicted = guided(*predict(latents, timestep), config)
-        alpha, sigma = alpha_sigma(timestep)
-        x0 = (latents - sigma * predicted) / alpha
-        if config.clip_x0 is not None:
-            x0 = x0.clamp(-config.clip_x0, config.clip_x0)
-            # The noise that goes with the clipped x0, so that x_t stays where it is.
-            predicted = (latents - alpha * x0) / sigma
-        alpha, sigma = alpha_sigma(then.expand(len(noise)))
+    for now, then in pairwise(times.unbind()):
+        at, to = now.expand(len(noise)), then.expand(len(noise))
+        x0, predicted = predicted_x0(predict, latents, at, config)
+        yield Step(latents, at, to, x0)
+        alpha, sigma = alpha_sigma(to)
         latents = alpha * x0 + sigma * predicted
+
+
+def sample(predict: NoisePredictor, noise: Tensor, config: SamplerConfig) -> Tensor:
+    """Walk from noise (B, C, H, W) to latents of the same shape."""
+    for step in walk(predict, noise, config):
+        x0 = step.x0
     return x0
