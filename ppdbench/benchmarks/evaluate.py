@@ -25,6 +25,7 @@ from ppdbench.benchmarks.make_generators import make_generators
 from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.benchmarks.selection import BENCHMARKS, check_names, select
+from ppdbench.benchmarks.simplex import STEP
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import Events, People, SuiteFiles
 from ppdbench.runs.captions import write_captions
@@ -47,6 +48,7 @@ def evaluate(
     runs: Path,
     limit: int | None = None,
     samples: int = 1,
+    weight_step: float = STEP,
     device: str = "auto",
     batch_size: int = 64,
     fail_on_error: float = 0.0,
@@ -70,6 +72,7 @@ def evaluate(
         runs: folder of all runs.
         limit: only the suite's first captions, and the first users of each split.
         samples: images a caption and user.
+        weight_step: between neighbouring weights of benchmark `interpolation`.
         device: "auto", "cpu", "cuda", "cuda:1", "mps".
         batch_size: images asked for at once.
         fail_on_error: largest share of failed items, 0 to 1, at which the headline is given.
@@ -100,6 +103,7 @@ def evaluate(
             full=full,
             limit=limit,
             samples=samples,
+            weight_step=weight_step,
             events=events,
         )
         spec = job.spec
@@ -133,6 +137,12 @@ def _work(
         events=events,
     )
     looked_at = measure(run, job.items, scorers, batch_size=batch_size, events=events)
+    if "tradeoff" in job.benchmarks:
+        from ppdbench.benchmarks.measure_tradeoff import measure_tradeoff
+
+        looked_at += measure_tradeoff(
+            run, job, contexts, scorers, batch_size=batch_size, events=events
+        )
     if "users" in job.benchmarks and job.suite.people is not None:
         looked_at += _tell_users_apart(run, job, job.suite.people, events, by_name=by_name)
     if drawn or looked_at:

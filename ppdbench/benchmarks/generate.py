@@ -151,7 +151,7 @@ def _record(run: RunDirectory, item: Item, outcome: Image | Exception) -> dict[s
             error = _line(broken)
         else:
             image = run.images.put(pixels)
-    why = {} if item.arm is None else {"benchmark": item.benchmark, "arm": item.arm}
+    why = {} if item.benchmark == "rewards" else {"benchmark": item.benchmark, "arm": item.arm}
     return {
         "item": item.id,
         **why,

@@ -11,9 +11,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ppdbench.benchmarks.contexts import ENCODED, encoder_of
-from ppdbench.benchmarks.plan import Drawn, Item, plan_rewards
+from ppdbench.benchmarks.plan import BY_REWARDS, Drawn, Item, plan_rewards
+from ppdbench.benchmarks.plan_interpolation import (
+    Interpolation,
+    interpolation,
+    plan_interpolation,
+)
 from ppdbench.benchmarks.plan_personal import plan_personal, served
+from ppdbench.benchmarks.plan_tradeoff import Tradeoff, plan_tradeoff, tradeoff
 from ppdbench.benchmarks.roles import Roles, assign_roles
+from ppdbench.benchmarks.selection import OF_PEOPLE
+from ppdbench.benchmarks.simplex import STEP
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Caption, Events, Generator, GeneratorInfo, Suite, UserEncoder
 
@@ -33,7 +41,11 @@ class Job:
     """None where the whole suite is measured on."""
     samples: int
     captions: tuple[Caption, ...]
-    """Of benchmark `rewards`."""
+    """Of the benchmarks by rewards."""
+    interpolation: Interpolation | None
+    """What benchmark `interpolation` draws, where it is made."""
+    tradeoff: Tradeoff | None
+    """What benchmark `tradeoff` draws, where it is made."""
     roles: Roles | None
     """The roles of users in benchmark `personal`."""
     items: tuple[Item, ...]
@@ -58,22 +70,19 @@ class Job:
     @property
     def notes(self) -> tuple[str, ...]:
         """The suite's, and whose training people are others; splits may be made for them."""
-        strangers = (
-            trained_for_others(self.suite, self.generators)
-            if self.benchmarks != ("rewards",)
-            else ()
-        )
+        strangers = trained_for_others(self.suite, self.generators) if self.of_people else ()
         return (*self.suite.notes, *strangers)
 
     @property
     def drawn(self) -> tuple[Drawn, ...]:
         """The benchmarks that images are drawn for."""
-        found: list[Drawn] = []
-        if "rewards" in self.benchmarks:
-            found.append("rewards")
-        if "personal" in self.benchmarks:
-            found.append("personal")
-        return tuple(found)
+        every: tuple[Drawn, ...] = ("rewards", "interpolation", "tradeoff", "personal")
+        return tuple(name for name in every if name in self.benchmarks)
+
+    @property
+    def of_people(self) -> bool:
+        """Whether a benchmark is about the suite's users."""
+        return bool(set(self.benchmarks) & set(OF_PEOPLE))
 
     @property
     def all_captions(self) -> list[Caption]:
@@ -86,7 +95,7 @@ class Job:
         """All that changes results, and nothing that does not: what the fingerprint covers."""
         suite, digest = self.suite, self.digest  # first: it refuses what people take hours to need
         people: dict[str, Any] = {}
-        if suite.people is not None and self.benchmarks != ("rewards",):
+        if suite.people is not None and self.of_people:
             people = {
                 "people": suite.people.digest,
                 "encoders": {
@@ -109,6 +118,8 @@ class Job:
             "model": self.model,
             "generators": {n: {"revision": g.info.revision} for n, g in self.generators.items()},
             **(drawing if self.generators else {}),
+            **({"interpolation": self.interpolation.spec} if self.interpolation else {}),
+            **({"tradeoff": self.tradeoff.spec} if self.tradeoff else {}),
             **people,
         }
 
@@ -133,6 +144,7 @@ def plan(
     full: bool,
     limit: int | None,
     samples: int,
+    weight_step: float = STEP,
     events: Events,
 ) -> Job:
     """Lay out a job; nothing is drawn and no weights are loaded.
@@ -145,6 +157,7 @@ def plan(
         full: the record's setting of the benchmarks of people.
         limit: only the first captions, and the first users of each split.
         samples: images a caption and context.
+        weight_step: between neighbouring weights of benchmark `interpolation`.
         events: told of users who cannot be served.
 
     Raises:
@@ -152,13 +165,17 @@ def plan(
     """
     whole = True
     captions: list[Caption] = []
-    if "rewards" in benchmarks:
+    if BY_REWARDS & set(benchmarks):
         captions = list(suite.captions("test"))
         whole = limit is None or limit >= len(captions)
         captions = captions[:limit]
     if "users" in benchmarks:
         whole = whole and limit is None  # how many there are, only a reading of all pairs tells
-    roles = None
+    mixtures = measured_path = roles = None
+    if "interpolation" in benchmarks:
+        mixtures = interpolation(suite, captions, step=weight_step, samples=samples, full=full)
+    if "tradeoff" in benchmarks:
+        measured_path = tradeoff(captions, full=full)
     if "personal" in benchmarks and suite.people is not None:
         roles = assign_roles(suite.people, full=full, limit=limit, samples=samples)
         whole = whole and roles.whole
@@ -167,6 +184,10 @@ def plan(
     for name, generator in generators.items():
         if "rewards" in benchmarks:
             items += plan_rewards(suite, name, generator.info, captions, samples)
+        if mixtures and name in (next(iter(generators)), suite.baseline):
+            items += plan_interpolation(suite, name, generator.info, mixtures)
+        if measured_path:
+            items += plan_tradeoff(suite, name, generator.info, measured_path)
         if roles and _can_draw(generator, encoders):
             measured = name == next(iter(generators))
             drawn, strangers = _served(suite, name, generator.info, encoders, roles, measured)
@@ -184,6 +205,8 @@ def plan(
         limit=None if whole else limit,
         samples=samples,
         captions=tuple(captions),
+        interpolation=mixtures,
+        tradeoff=measured_path,
         roles=roles,
         items=tuple(items),
         unserved=unserved,

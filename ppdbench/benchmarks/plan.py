@@ -3,8 +3,9 @@
 An item says lightly for whom it is drawn: pixels and embeddings of a user are made only when the
 item is really missing (`contexts`). For benchmark `rewards` a generator that conditions on reward
 weights draws every caption once for each synthetic user, the paper's one-hot mixtures; any other
-draws it once, for nobody. Elsewhere: the items of benchmarks `personal`
-(`plan_personal`) and `judge` (`plan_judge`).
+draws it once, for nobody. Elsewhere: the items of benchmarks `interpolation`
+(`plan_interpolation`), `tradeoff` (`plan_tradeoff`), `personal` (`plan_personal`) and `judge`
+(`plan_judge`).
 """
 
 from __future__ import annotations
@@ -25,8 +26,11 @@ from ppdbench.runs.seeds import noise_seed
 
 T = TypeVar("T")
 
-Drawn = Literal["rewards", "personal", "judge"]
+Drawn = Literal["rewards", "interpolation", "tradeoff", "personal", "judge"]
 """The benchmarks that images are drawn for."""
+BY_REWARDS: frozenset[Drawn] = frozenset({"rewards", "interpolation", "tradeoff"})
+"""Those whose images the suite's rewards score. They draw the same captions, so that the ids of
+their items, but for those of `rewards`, begin with the benchmark."""
 Arm = Literal["own", "shuffled", "nobody", "shots", "group", "between"]
 """Why `personal` draws an item: for the caption's owner; for another user; for nobody; for the
 owner by another number of shots; for a user of the owner's group; between two users."""
@@ -79,7 +83,9 @@ class Item:
     @property
     def id(self) -> str:
         """Unique in a run: generator/context/caption/sample."""
-        return f"{self.generator}/{self.user or '-'}/{self.caption.id}/{self.sample}"
+        shared = self.benchmark in BY_REWARDS and self.benchmark != "rewards"
+        before = f"{self.benchmark}/" if shared else ""
+        return f"{before}{self.generator}/{self.user or '-'}/{self.caption.id}/{self.sample}"
 
     def request(self, sampling: SamplingSpec, user: UserContext | None) -> GenerationRequest:
         """The item as a generator is asked for it, the context made ready."""

@@ -2,8 +2,8 @@
 
 An identity is the hash of a scorer's checkpoint and preprocessing. scorers.json keeps it with a
 stamp of what it was read from, so a finished run is recognised without loading any scorer. Rewards
-score the images of benchmark `rewards`; those of `personal` and `judge` are measured by the suite's
-truth; the caption classifier sees all.
+score the images of the benchmarks of rewards; those of `personal` and `judge` are measured by the
+suite's truth; the caption classifier sees all.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__, plugins
-from ppdbench.benchmarks.plan import Drawn
+from ppdbench.benchmarks.plan import BY_REWARDS, Drawn
 from ppdbench.protocols import CaptionClassifier, Reward, RewardSpec, Suite, Truth
 from ppdbench.rewards.folder import files_of
 from ppdbench.rewards.identity import scorer_identity
@@ -41,7 +41,7 @@ class Scorers:
         self._suite = suite
         self._device = device
         self._folder = folder
-        specs = suite.rewards() if "rewards" in benchmarks else []
+        specs = suite.rewards() if BY_REWARDS & set(benchmarks) else []
         self._specs = {reward_key(spec.name): spec for spec in specs}
         of_people = suite.people if {"personal", "judge"} & set(benchmarks) else None
         self._truth = of_people.truth if of_people else None
@@ -69,7 +69,7 @@ class Scorers:
 
     def keys(self, benchmark: Drawn) -> set[str]:
         """Scorer keys that an image of a benchmark is measured by."""
-        own = self._specs.keys() if benchmark == "rewards" else {TRUTH}
+        own = self._specs.keys() if benchmark in BY_REWARDS else {TRUTH}
         return {*own, FIDELITY} & self._stamps.keys()
 
     def load(self, key: str) -> None:

@@ -21,9 +21,10 @@ from ppdbench.protocols import (
     UserEncoder,
 )
 
-BENCHMARKS = ("rewards", "users", "personal")
+BENCHMARKS = ("rewards", "interpolation", "tradeoff", "users", "personal")
 """In the order in which they are reported."""
-OF_PEOPLE = BENCHMARKS[1:]
+OF_PEOPLE = ("users", "personal")
+"""Those that are about the suite's users."""
 
 
 def check_names(asked: Sequence[str]) -> None:
@@ -66,14 +67,21 @@ def select(
         raise _refusal("users", _no_users(suite))
     if not generators:
         return ("users",), _add_named({}, named, suite, device)
-    wanted = [name for name in BENCHMARKS if name in asked or not asked]
+    model = next(iter(generators))
+    wanted = _by_rewards(
+        [name for name in BENCHMARKS if name in asked or not asked],
+        suite,
+        model,
+        generators[model].info,
+        events,
+        by_name=bool(asked),
+    )
     people = [name for name in wanted if name in OF_PEOPLE]
     if not people or (not asked and suite.people is None):
         return tuple(name for name in wanted if name not in people), {}
     encoders, missing = encoders_of(suite, generators, device)
     if asked and missing:
         raise next(iter(missing.values()))
-    model = next(iter(generators))
     reasons: dict[str, str] = {}
     for name in people:
         reason = _reason(
@@ -97,6 +105,34 @@ def select(
     elif "users" in made and full:
         _add_others(encoders, suite, device, events)
     return made, encoders if set(made) & set(OF_PEOPLE) else {}
+
+
+def _by_rewards(
+    wanted: Sequence[str],
+    suite: Suite,
+    model: str,
+    info: GeneratorInfo,
+    events: Events,
+    *,
+    by_name: bool,
+) -> list[str]:
+    """What of `wanted` can be made, where it is about reward weights; the rest passes.
+
+    Raises:
+        UsageError: `interpolation` was asked for by name, and cannot be made.
+    """
+    if "interpolation" not in wanted:
+        return list(wanted)
+    reason = None
+    if "reward_weights" not in info.conditions_on:
+        reason = f"{model} hears no reward weights"
+    elif sum(not spec.gold for spec in suite.rewards()) < 2:
+        reason = f"the suite {suite.name} has no two rewards to go between"
+    if reason and by_name:
+        raise _refusal("interpolation", reason)
+    if reason:
+        events.note(f"left out: interpolation, for {reason}")
+    return [name for name in wanted if not (reason and name == "interpolation")]
 
 
 def _refusal(benchmark: str, reason: str) -> UsageError:

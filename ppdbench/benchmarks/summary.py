@@ -8,20 +8,32 @@ its field `inputs` tells. Elsewhere: the figures (`rewards`, `personal`), the ro
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
 from ppdbench import __version__
 from ppdbench.benchmarks.job import Job
-from ppdbench.benchmarks.plan import Drawn
+from ppdbench.benchmarks.plan import BY_REWARDS, Drawn
 from ppdbench.benchmarks.roles import Roles
-from ppdbench.benchmarks.rows import Row, about, count_ok, fresh_row, recorded_row
+from ppdbench.benchmarks.rows import (
+    Row,
+    about,
+    count_ok,
+    fresh_row,
+    gold_of,
+    recorded_row,
+)
 from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
+from ppdbench.benchmarks.tradeoff_divergence import FILE as DIVERGENCE_FILE
+from ppdbench.benchmarks.tradeoff_diversity import FILE as DIVERSITY_FILE
+from ppdbench.benchmarks.tradeoff_lines import setting_of
 from ppdbench.benchmarks.users_probe import FILE as PROBES_FILE
 from ppdbench.benchmarks.users_records import FILE as USERS_FILE
+from ppdbench.leaderboard.curves import Curves, recorded_curves
 from ppdbench.leaderboard.recorded import Baseline, Crowd, RecordedEntry, recorded
 from ppdbench.protocols import Events, Suite, Truth
-from ppdbench.runs.directory import RunDirectory
+from ppdbench.runs.directory import RunDirectory, read_spec
 from ppdbench.runs.profiles import read_profiles
 from ppdbench.runs.results import (
     FIDELITY,
@@ -32,7 +44,7 @@ from ppdbench.runs.results import (
     rewards_of,
 )
 
-SUMMARY_VERSION = 6
+SUMMARY_VERSION = 7
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
 REWARD_FIELDS = (
@@ -56,6 +68,7 @@ def write_summary(
     """
     suite, scorers = job.suite, read_scorers(run.path)
     entries = _entries(job, scorers, events)
+    curves = _curves(run, job, scorers, events)
     inputs = {
         "formulas": SUMMARY_VERSION,
         "generations": sha256_of(run.generations),
@@ -68,10 +81,13 @@ def write_summary(
         "notes": list(job.notes),
         "profiles": read_profiles(run.path),
         "users": [sha256_of(run.path / name) for name in (USERS_FILE, PROBES_FILE)],
+        "tradeoff": [sha256_of(run.path / name) for name in (DIVERGENCE_FILE, DIVERSITY_FILE)],
+        "curves": curves.sha256,
     }
 
     def make() -> dict[str, Any]:
-        return _summary(run, job, read_results(run.path), scorers, entries, fail_on_error)
+        results = read_results(run.path)
+        return _summary(run, job, results, scorers, entries, curves, fail_on_error)
 
     return write_if_changed(run, inputs, make, events)
 
@@ -96,12 +112,22 @@ def _entries(
     )
 
 
+def _curves(
+    run: RunDirectory, job: Job, scorers: Mapping[str, Mapping[str, Any]], events: Events
+) -> Curves:
+    """The checkpoints on record that this run's benchmark `tradeoff` can be compared with."""
+    if "tradeoff" not in job.drawn:
+        return Curves()
+    return recorded_curves(setting_of(read_spec(run.path), scorers), note=events.note)
+
+
 def _summary(
     run: RunDirectory,
     job: Job,
     results: Mapping[str, Result],
     scorers: Mapping[str, Mapping[str, Any]],
     entries: Mapping[str, RecordedEntry],
+    curves: Curves,
     fail_on_error: float,
 ) -> dict[str, Any]:
     suite, rewards = job.suite, rewards_of(scorers)
@@ -123,6 +149,21 @@ def _summary(
     benchmarks: dict[str, Any] = {}
     if "rewards" in rows:
         benchmarks |= _rewards(job, rows["rewards"], entries, rewards, classified, withheld)
+    if "interpolation" in rows and job.interpolation:
+        from ppdbench.benchmarks.interpolation import summarise_interpolation
+
+        benchmarks |= summarise_interpolation(
+            job.interpolation,
+            rows["interpolation"][job.model],
+            rows["interpolation"][suite.baseline],
+            gold_of(rewards),
+            withheld,
+        )
+    if "tradeoff" in rows and job.tradeoff:
+        from ppdbench.benchmarks.tradeoff import summarise_tradeoff
+
+        drawn = rows["tradeoff"]
+        benchmarks |= summarise_tradeoff(run.path, job, drawn, rewards, curves, withheld)
     lost = None
     if "users" in job.benchmarks:
         found, lost = _users(run, job, fail_on_error)
@@ -144,7 +185,9 @@ def _summary(
         "withheld": withheld or lost,
         "notes": list(job.notes),
         "generators": {
-            name: about([own[name] for own in rows.values() if name in own]) | _of_users(job, name)
+            name: about([own[name] for own in rows.values() if name in own])
+            | _of_users(job, name)
+            | _of_training(job, name)
             for name in dict.fromkeys(name for own in rows.values() for name in own)
         },
         "rewards": {
@@ -175,6 +218,8 @@ def _rows(
     wanted = _wanted(job.suite, benchmark)
     if benchmark == "rewards":
         wanted += job.suite.upper_bounds.values()
+    elif benchmark in BY_REWARDS:
+        wanted = []  # nobody's pictures of these are on record
     for name in dict.fromkeys(wanted):
         entry = entries.get(name)
         if name in job.generators or entry is None:
@@ -208,7 +253,7 @@ def _rewards(
     """The figures of benchmark `rewards`."""
     # Late, for scipy is behind them.
     from ppdbench.benchmarks.rewards import Comparison, summarise
-    from ppdbench.benchmarks.training_seeds import training_seeds
+    from ppdbench.benchmarks.training_seeds import families, training_seeds
 
     items = [item for item in job.items if item.benchmark == "rewards"]
     keys = {(item.caption.id, item.sample) for item in items}
@@ -217,6 +262,7 @@ def _rewards(
         for name, entry in entries.items()
         if name not in rows and entry.results
     ]
+    trained = families(list(rows.values()), others)
     return summarise(
         Comparison(
             rows=rows,
@@ -227,12 +273,12 @@ def _rewards(
             rewards=rewards,
             categories={item.caption.id: item.caption.category for item in items},
             n_expected=len(keys),
+            families=trained,
             withheld=withheld,
         )
     ) | {
         "training_seeds": training_seeds(
-            list(rows.values()),
-            others,
+            trained,
             rows[job.suite.baseline],
             [name for name, reward in rewards.items() if not reward["gold"]],
             withheld=withheld is not None,
@@ -313,6 +359,13 @@ def _of_users(job: Job, name: str) -> dict[str, Any]:
         **({"training_users_digest": trained} if trained else {}),
         **({"unserved": dict(strangers)} if strangers else {}),
     }
+
+
+def _of_training(job: Job, name: str) -> dict[str, Any]:
+    """Where in which training a generator's weights are, if it says so."""
+    generator = job.generators.get(name)
+    checkpoint = generator.info.checkpoint if generator else None
+    return {"checkpoint": asdict(checkpoint)} if checkpoint else {}
 
 
 def _failure(result: Result | None, rewards: Mapping[str, Any], classified: bool) -> str | None:

@@ -38,8 +38,8 @@ def run(
         list[str] | None,
         typer.Option(
             metavar="NAME",
-            help="Which measurement to make: rewards, users, personal. Given again: several. "
-            "Default: all that suite and model support.",
+            help="Which measurement to make: rewards, interpolation, tradeoff, users, personal. "
+            "Given again: several. Default: all that suite and model support.",
         ),
     ] = None,
     encoder: Annotated[
@@ -54,9 +54,9 @@ def run(
         bool,
         typer.Option(
             "--full",
-            help="The record's setting: every caption of each user, all groups of users, the "
-            "shots curve, walks between users, every control, and every encoder where none is "
-            "named.",
+            help="The record's setting: every caption of interpolation and of each user, all "
+            "groups of users, the shots curve, walks between users, every control, and every "
+            "encoder where none is named.",
         ),
     ] = False,
     runs: options.Runs = Path("runs"),
@@ -71,6 +71,10 @@ def run(
     samples: Annotated[
         int, typer.Option(min=1, metavar="N", help="Images for each caption and user.")
     ] = 1,
+    weight_step: Annotated[
+        float,
+        typer.Option(metavar="STEP", help="Between the weights of benchmark interpolation."),
+    ] = 0.25,
     device: options.Device = "auto",
     batch_size: Annotated[
         int, typer.Option(min=1, metavar="N", help="Images made at once; changes speed only.")
@@ -113,6 +117,7 @@ def run(
                 runs=runs,
                 limit=limit,
                 samples=samples,
+                weight_step=weight_step,
                 device=device,
                 batch_size=batch_size,
                 fail_on_error=fail_on_error,

@@ -1,6 +1,6 @@
-"""`ppdbench leaderboard`: turn finished runs into recorded entries; for maintainers.
+"""`ppdbench leaderboard`: turn finished runs into recorded entries and curves; for maintainers.
 
-Elsewhere: the entries' format and how they are read (`ppdbench/leaderboard/`).
+Elsewhere: their formats and how they are read (`ppdbench/leaderboard/`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,14 @@ import typer
 from ppdbench.cli import options
 from ppdbench.cli.errors import reported
 
-app = typer.Typer(no_args_is_help=True, help="Recorded entries.", pretty_exceptions_enable=False)
+app = typer.Typer(
+    no_args_is_help=True, help="Recorded entries and curves.", pretty_exceptions_enable=False
+)
 
 
 @app.callback()
 def group() -> None:
-    """Recorded entries that later runs are compared with."""
+    """Recorded entries and curves that later runs are compared with."""
 
 
 @app.command("record")
@@ -54,3 +56,33 @@ def record(
             console.place("recorded", entry)
             entries.append({"model": name, "folder": str(entry)})
         console.json(json.dumps({"recorded": entries}, indent=2))
+
+
+@app.command("curves")
+@reported
+def curves(
+    folder: options.RunFolder,
+    out: Annotated[
+        Path, typer.Option(metavar="DIR", help="Folder of entries, e.g. leaderboards/shapes.")
+    ],
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME", help="Which generators of the run. Default: all it drew but the base."
+        ),
+    ] = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+    debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
+) -> None:
+    """Put a run's rows of benchmark tradeoff among the curves on record, caption by caption."""
+    from ppdbench.benchmarks.tradeoff_record import record_curves
+    from ppdbench.cli.console import Console
+    from ppdbench.cli.results import read_summary, require_run
+
+    require_run(folder)
+    read_summary(folder)
+    with Console(as_json=as_json, quiet=quiet) as console:
+        file, names = record_curves(folder, out, model or ())
+        console.place("recorded", file)
+        console.json(json.dumps({"recorded": names, "file": str(file)}, indent=2))

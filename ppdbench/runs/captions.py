@@ -1,10 +1,14 @@
-"""captions.json: the captions of a run, so that its folder needs no other file to be read."""
+"""captions.json: the captions of a run, so that its folder needs no other file to be read.
+
+Also the order in which a part of them is taken, wherever not all of them are drawn or shown.
+"""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
 from dataclasses import asdict
+from itertools import zip_longest
 from pathlib import Path
 
 from ppdbench.protocols import Caption
@@ -28,3 +32,11 @@ def read_captions(folder: Path) -> list[Caption] | None:
         return [Caption(**caption) for caption in found["captions"]]
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def in_turn(captions: Sequence[Caption]) -> list[Caption]:
+    """The first of each category, then the second of each, and so on; in their own order within."""
+    groups: dict[str, list[Caption]] = {}
+    for caption in captions:
+        groups.setdefault(caption.category, []).append(caption)
+    return [c for turn in zip_longest(*groups.values()) for c in turn if c is not None]

@@ -2,7 +2,7 @@
 
 Images are 8 x 8 noise drawn from the item's seed; `tuned` moves the channel its user cares for.
 As a script it evaluates that world, slowly enough to be killed:
-`python fake_world.py RUNS SECONDS_AN_IMAGE`.
+`python fake_world.py RUNS SECONDS_AN_IMAGE [MODEL BENCHMARK]`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import signal
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 from types import MappingProxyType
@@ -26,6 +27,7 @@ from ppdbench.benchmarks.evaluate import evaluate
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import (
     Caption,
+    Checkpoint,
     GenerationRequest,
     GeneratorInfo,
     LoadContext,
@@ -48,6 +50,14 @@ revision = "1"
 settings: dict[str, Any] = {}
 """What every generator says of itself."""
 classifies = True
+embeds = False
+"""Whether the suite has a gold reward of kind clip, whose embeddings diversity is by."""
+reference = "1"
+"""What `diverging` says it was made from: revision of a generator."""
+
+
+def diverge_error(requests: Sequence[GenerationRequest]) -> None:
+    """Called with each batch whose divergence is asked for; tests let it raise."""
 
 
 def generate_error(requests: Sequence[GenerationRequest]) -> None:
@@ -78,6 +88,8 @@ class ToySuite:
             RewardSpec(name=name + tail, kind=name, checkpoint=Path(__file__), gold=bool(tail))
             for tail in ("", "-gold")
             for name in CHANNELS
+        ] + [RewardSpec(name="clip-gold", kind="clip", checkpoint=Path(__file__), gold=True)][
+            : int(embeds)
         ]
 
     def classifier(self, device: str) -> ToyClassifier | None:
@@ -109,7 +121,7 @@ class ToyReward:
             preprocess="mean",
             gold=spec.gold,
         )
-        self._channel = CHANNELS[spec.kind]
+        self._channel = CHANNELS.get(spec.kind, 2)
 
     def score(self, images: Sequence[Image], captions: Sequence[str]) -> NDArray[np.float64]:
         assert len(images) == len(captions)
@@ -143,7 +155,7 @@ class TowerReward(EmbeddingReward):
     def __init__(self, spec: RewardSpec) -> None:
         folder, recipe = cast(TowerFolder, None), cast(Recipe, ToyRecipe())
         super().__init__(ToyReward(spec).info, folder, recipe, "cpu")
-        self._channel = CHANNELS[spec.kind]
+        self._channel = CHANNELS.get(spec.kind, 2)
 
     @property
     def tower(self) -> Any:
@@ -186,6 +198,30 @@ class ToyGenerator:
             yield PilImage.fromarray(pixels.clip(0, 255).astype(np.uint8))
 
 
+class DivergingGenerator(ToyGenerator):
+    """Tells three steps an image: each user's own amount, and some of the seed's."""
+
+    def __init__(self, name: str, shift: dict[str, float], at: Checkpoint) -> None:
+        super().__init__(name, shift, conditioned=True)
+        self.info = replace(self.info, revision=f"{revision} of {name}", checkpoint=at)
+
+    @property
+    def reference(self) -> str:
+        return reference
+
+    def divergence(self, requests: Sequence[GenerationRequest]) -> list[list[float]]:
+        calls.append(f"{self.info.name} diverges {len(requests)}")
+        diverge_error(requests)
+        found = []
+        for request in requests:
+            time.sleep(sleep)
+            weights = request.user.reward_weights if request.user else None
+            far = sum(self._shift[name] * (weights or {}).get(name, 0.0) for name in CHANNELS)
+            own = np.random.default_rng(request.seed).uniform(0, 0.1)
+            found.append([far / 2 + own, far / 4, far / 4])
+        return found
+
+
 def toy_suite(_: SuiteFiles) -> ToySuite:
     return ToySuite()
 
@@ -196,6 +232,19 @@ def plain(_: LoadContext) -> ToyGenerator:
 
 def tuned(_: LoadContext) -> ToyGenerator:
     return ToyGenerator("tuned", {"red": 8.0, "green": 8.0}, conditioned=True)
+
+
+def diverging(_: LoadContext) -> DivergingGenerator:
+    """The last checkpoint of a training whose others are `diverging_at`."""
+    return diverging_at(LoadContext(suite=ToySuite(), device="cpu", argument="30"))
+
+
+def diverging_at(context: LoadContext) -> DivergingGenerator:
+    """`at:STEP` of 30, or `at:STEP/SEED`: shifts grow with the step."""
+    step, _, seed = (context.argument or "30").partition("/")
+    name = f"at-{step}" + (f"-seed-{seed}" if seed else "") if step != "30" else "diverging"
+    at = Checkpoint(method="push", step=int(step), steps=30, beta=2.0, seed=int(seed or 0))
+    return DivergingGenerator(name, {"red": int(step) / 4, "green": int(step) / 5}, at)
 
 
 def other(_: LoadContext) -> ToyGenerator:
@@ -226,11 +275,13 @@ def entry_points(group: str) -> list[EntryPoint]:
         "generators": {
             "plain": "plain",
             "tuned": "tuned",
+            "diverging": "diverging",
+            "at": "diverging_at",
             "other": "other",
             "only-red": "only_red",
             "without-weights": "without_weights",
         },
-        "rewards": dict.fromkeys(CHANNELS, "load_reward"),
+        "rewards": {**dict.fromkeys(CHANNELS, "load_reward"), "clip": "load_tower_reward"},
         "encoders": {},
         "judges": {},
         "trainers": {},
@@ -264,12 +315,15 @@ if __name__ == "__main__":
     plugins.entry_points = entry_points
     signal.signal(signal.SIGINT, signal.default_int_handler)  # shells ignore it for background jobs
     fake_world.sleep = float(sys.argv[2])
+    model, benchmark = sys.argv[3:] or ("tuned", "rewards")
+    fake_world.embeds = benchmark == "tradeoff"
     sys.stdout.write("ready\n")
     sys.stdout.flush()
     try:
         path = evaluate(
-            ["tuned"],
+            [model],
             suite="toy",
+            benchmarks=(benchmark,),
             runs=Path(sys.argv[1]),
             device="cpu",
             batch_size=5,

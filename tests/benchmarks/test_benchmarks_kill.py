@@ -21,9 +21,9 @@ ITEMS = fake_world.CAPTIONS * (len(fake_world.CHANNELS) + 1)
 SECONDS_AN_IMAGE = 0.04
 
 
-def start(runs: Path) -> subprocess.Popen[str]:
-    """Begin an evaluation; returns once its imports are done."""
-    command = [sys.executable, fake_world.__file__, str(runs), str(SECONDS_AN_IMAGE)]
+def start(runs: Path, *what: str, seconds: float = SECONDS_AN_IMAGE) -> subprocess.Popen[str]:
+    """Begin an evaluation; returns once its imports are done. `what`: as the script takes it."""
+    command = [sys.executable, fake_world.__file__, str(runs), str(seconds), *what]
     found = os.pathsep.join(path or "." for path in sys.path)  # the child sees what this one sees
     process = subprocess.Popen(
         command,

@@ -36,6 +36,7 @@ def run(tmp_path: Path, **options: Any) -> Path:
     return evaluate(
         ["tuned"],
         suite="toy",
+        benchmarks=("rewards",),
         runs=tmp_path / "runs",
         device="cpu",
         batch_size=7,

@@ -166,7 +166,10 @@ def test_by_default_everything_is_made_that_suite_and_model_support(tmp_path: Pa
     options: dict[str, Any] = {"benchmarks": [], "events": events, "limit": 2}
     made = summary_of(run(tmp_path, "oracle", **options))["benchmarks"]
     assert "rewards" in made and "personal" in made
-    assert events.notes == ["left out: users, for oracle has no user encoder"]
+    assert events.notes == [
+        "left out: interpolation, for oracle hears no reward weights",
+        "left out: users, for oracle has no user encoder",
+    ]
     events.notes.clear()
     made = summary_of(run(tmp_path, "brighter", **options))["benchmarks"]
     assert "rewards" in made and "personal" not in made
@@ -186,7 +189,8 @@ def test_what_is_asked_for_by_name_must_be_possible(
         run(tmp_path, "oracle")
     events = fake_world.Quiet()
     run(tmp_path, "oracle", benchmarks=[], events=events)
-    assert events.notes == []  # nothing is missed
+    # The users that there are not are not missed.
+    assert events.notes == ["left out: interpolation, for oracle hears no reward weights"]
 
 
 def test_an_encoder_that_is_not_there_is_an_error_only_where_it_was_asked_for(
@@ -201,7 +205,10 @@ def test_an_encoder_that_is_not_there_is_an_error_only_where_it_was_asked_for(
     events = fake_world.Quiet()
     made = summary_of(run(tmp_path, benchmarks=[], events=events))["benchmarks"]
     assert "rewards" in made and "personal" not in made
-    assert events.notes == ["left out: users and personal, for no weights of pairs"]
+    assert events.notes == [
+        "left out: interpolation, for embedder hears no reward weights",
+        "left out: users and personal, for no weights of pairs",
+    ]
     events.notes.clear()
     run(tmp_path, "oracle", "embedder", benchmarks=[], events=events)
     assert "embedder draws nothing for people: no weights of pairs" in events.notes
@@ -277,7 +284,7 @@ def test_a_reader_of_profiles_is_given_words_and_nothing_else(tmp_path: Path) ->
 
 
 def test_the_names_are_the_documented_ones() -> None:
-    assert BENCHMARKS == ("rewards", "users", "personal")
+    assert BENCHMARKS == ("rewards", "interpolation", "tradeoff", "users", "personal")
 
 
 def test_a_model_that_can_serve_nobody_says_so_and_nothing_fails(

@@ -8,6 +8,7 @@ from typing import Any
 import fake_world
 import people_world
 import pytest
+from summary_schema import check_every_summary
 
 from ppdbench import plugins
 from ppdbench.benchmarks.evaluate import evaluate
@@ -20,6 +21,7 @@ FEW = 17
 
 def use_town(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Only the toy plug-ins with people; a fixture where a test module says so."""
+    check_every_summary(monkeypatch)
     monkeypatch.setattr(plugins, "entry_points", people_world.entry_points)
     monkeypatch.setattr(leaderboard, "installed", lambda: tmp_path / "leaderboards")
     monkeypatch.setenv("PPDBENCH_CACHE", str(tmp_path / "cache"))

@@ -8,6 +8,7 @@ from typing import Any
 
 import fake_world
 import pytest
+from summary_schema import check_every_summary
 
 from ppdbench import plugins
 from ppdbench.benchmarks.evaluate import evaluate
@@ -20,6 +21,7 @@ ITEMS = fake_world.CAPTIONS * (USERS + 1)
 
 def use_toy_world(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Only the toy plug-ins and no recorded entries; a fixture where a test module says so."""
+    check_every_summary(monkeypatch)
     monkeypatch.setattr(plugins, "entry_points", fake_world.entry_points)
     monkeypatch.setattr(leaderboard, "installed", lambda: tmp_path / "leaderboards")
     fake_world.calls.clear()
@@ -32,7 +34,7 @@ def run(tmp_path: Path, *models: str, **options: Any) -> Path:
         suite="toy",
         runs=tmp_path / "runs",
         device="cpu",
-        **{"batch_size": 7, **options},
+        **{"batch_size": 7, "benchmarks": ("rewards",), **options},
     )
 
 

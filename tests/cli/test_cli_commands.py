@@ -223,6 +223,7 @@ def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None
         "runs": tmp_path,
         "limit": 5,
         "samples": 2,
+        "weight_step": 0.25,
         "device": "cpu",
         "batch_size": 8,
         "fail_on_error": 0.1,

@@ -46,7 +46,9 @@ green = slow_world:load_reward
 [ppdbench.trainers]
 sleepy = slow_world:train
 """
-ITEMS = 36  # 12 captions: two users' images each, and the baseline's
+ITEMS = 12 * (3 + 2 * 6 + 8 * 3)
+"""12 captions: for rewards two users' images and the baseline's; for interpolation two each for
+five mixtures and by the baseline; for tradeoff eight for either user and by the baseline."""
 
 
 @pytest.fixture(autouse=True)
@@ -216,9 +218,9 @@ def test_debug_shows_the_traceback(shell: Shell) -> None:
 def test_failures_above_the_threshold_exit_1_with_everything_written(shell: Shell) -> None:
     done = shell.run(f"{EVAL} --json", TOY_FAILS="1")
     assert done.returncode == 1
-    assert "3 of 36 items failed" in error_lines(done)[0]
+    assert f"{ITEMS // 12} of {ITEMS} items failed" in error_lines(done)[0]
     summary = json.loads(done.stdout)
-    assert (summary["n_ok"], summary["n_expected"]) == (ITEMS - 3, ITEMS)
+    assert (summary["n_ok"], summary["n_expected"]) == (ITEMS - ITEMS // 12, ITEMS)
     assert (shell.runs[0] / "report.html").is_file()
     rates = [row["win_rate"] for row in summary["benchmarks"]["rewards"]["plain"].values()]
     assert rates == [None, None], "the headline is not withheld"

@@ -110,7 +110,7 @@ def run(root: Path, told: Told | None = None, **options: Any) -> Path:
         runs=root / "runs",
         device="cpu",
         events=told or Told(),
-        **{"captions": root / "prompts.tsv", **options},
+        **{"captions": root / "prompts.tsv", "benchmarks": ("rewards",), **options},
     )
 
 
