@@ -15,6 +15,7 @@ import typer
 
 import ppdbench
 from ppdbench.cli import calibrate as calibrate_command
+from ppdbench.cli import compare as compare_command
 from ppdbench.cli import data, leaderboard, train_reference
 from ppdbench.cli import eval as eval_command
 from ppdbench.cli import generate as generate_command
@@ -34,6 +35,7 @@ app.command("eval")(eval_command.run)
 app.command("judge")(judge_command.run)
 app.command("calibrate")(calibrate_command.run)
 app.command("generate")(generate_command.run)
+app.command("compare")(compare_command.run)
 app.command("report")(report_command.run)
 app.command("score")(score_command.run)
 app.command("train-reference")(train_reference.run)
