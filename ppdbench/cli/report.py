@@ -1,4 +1,4 @@
-"""`ppdbench report`: build a finished run's page again, from its files alone."""
+"""`ppdbench report`: build the page of a finished run or comparison again, from its files alone."""
 
 from __future__ import annotations
 
@@ -13,12 +13,11 @@ def run(
     quiet: options.Quiet = False,
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
-    """Build report.html of a run again and print its table; nothing is measured."""
+    """Build report.html of a run or comparison again and print its tables; nothing is measured."""
     from ppdbench.cli.console import Console
-    from ppdbench.cli.results import require_run, show_run
-    from ppdbench.reports.html import write_report
+    from ppdbench.cli.results import require_run, show_run, write_page
 
     with Console(as_json=as_json, quiet=quiet) as console:
         require_run(folder)
-        write_report(folder)
+        write_page(folder)
         show_run(folder, console)

@@ -1,4 +1,4 @@
-"""A finished run shown: its page, its table on the terminal, its summary as JSON.
+"""A finished run or comparison shown: its page, its tables on the terminal, its summary as JSON.
 
 Elsewhere: how page and table are made (`reports/`), where output goes (`console.py`).
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from ppdbench.cli.console import Console
 from ppdbench.errors import PpdbenchError, UsageError
@@ -56,25 +57,59 @@ def write_report_if_older(folder: Path, console: Console) -> None:
     page, summary = folder / "report.html", folder / "summary.json"
     if page.is_file() and page.stat().st_mtime_ns >= summary.stat().st_mtime_ns:
         return
-    # Late: a finished run, shown again, needs no plots.
-    from ppdbench.reports.html import write_report
-
     console.stage("report", 1)
-    write_report(folder)
+    write_page(folder)
     console.advance()
+
+
+def write_page(folder: Path) -> None:
+    """Build report.html of a run, or of a comparison.
+
+    Raises:
+        PpdbenchError: its summary.json is damaged or of another version, or it cannot be written.
+    """
+    # Late: a finished run, shown again, needs no plots.
+    if is_comparison(json.loads(read_summary(folder))):
+        from ppdbench.reports.compared import write_comparison
+
+        write_comparison(folder)
+    else:
+        from ppdbench.reports.html import write_report
+
+        write_report(folder)
+
+
+def is_comparison(summary: Any) -> bool:
+    """Whether a summary is of several runs."""
+    return isinstance(summary, dict) and summary.get("kind") == "comparison"
 
 
 def show_run(folder: Path, console: Console) -> None:
     """Print the tables and the places of a run's files, and with `--json` its summary."""
+    from ppdbench.reports.interpolation_table import interpolation_tables
     from ppdbench.reports.judge_table import calibration_tables, judge_tables
     from ppdbench.reports.people_table import people_tables
     from ppdbench.reports.tables import eval_table
+    from ppdbench.reports.tradeoff_table import tradeoff_tables
 
     text = read_summary(folder)
     console.place("summary", folder / "summary.json")
     console.place("report", folder / "report.html")
     summary = json.loads(text)
-    others = [*people_tables(summary), *judge_tables(summary), *calibration_tables(summary)]
+    if is_comparison(summary):
+        from ppdbench.reports.compare_table import comparison_tables
+
+        for table in comparison_tables(summary):
+            console.show(table)
+        console.json(text)
+        return
+    others = [
+        *interpolation_tables(summary),
+        *tradeoff_tables(summary),
+        *people_tables(summary),
+        *judge_tables(summary),
+        *calibration_tables(summary),
+    ]
     if not others or summary["benchmarks"].get("rewards"):
         console.show(eval_table(summary))
     for table in others:

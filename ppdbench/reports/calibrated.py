@@ -17,6 +17,7 @@ from ppdbench.reports.figures import (
     Shown,
     count,
     is_number,
+    named,
     number,
     p_value,
     percent,
@@ -26,7 +27,6 @@ from ppdbench.reports.figures import (
     verdict,
 )
 from ppdbench.reports.page import Estimate
-from ppdbench.reports.people import named
 from ppdbench.reports.plots import bar, position
 from ppdbench.reports.position_bias import bias_points, bias_says
 
@@ -166,7 +166,7 @@ def _margin(found: Mapping[str, Any]) -> dict[str, Any] | None:
     bins = found.get("by_margin") or []
     if not bins:
         return None
-    labels = [_between(each) for each in bins]
+    labels = [between(each) for each in bins]
     lines = (("own", OWN, "seen"), ("other_shots", ARMS["other_shots"], "control"))
     drawn: Plot | None = plot(
         [
@@ -198,7 +198,7 @@ def _margin(found: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _between(each: Cell) -> str:
+def between(each: Cell) -> str:
     """A bin's ends."""
     low, high = each.get("low"), each.get("high")
     if is_number(low) and is_number(high):
@@ -212,7 +212,7 @@ def _short(each: Cell) -> str:
     """A bin's ends in two digits each: an axis has little room."""
     low, high = each.get("low"), each.get("high")
     if not is_number(low) or not is_number(high):
-        return _between(each)
+        return between(each)
     return f"{low:.2g}{EN_DASH}{high:.2g}"
 
 

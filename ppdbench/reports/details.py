@@ -57,8 +57,14 @@ def generators(summary: Summary) -> list[dict[str, Any]]:
         known = {key: info.get(key) for key in ("version", "revision", "licence")}
         if info.get("n_expected") is not None:
             known["items"] = f"{info.get('n_ok')} of {info['n_expected']}"
-        told = facts({**known, **(info.get("settings") or {})})
-        found.append({"name": name, "source": source(summary, name), "facts": told})
+        found.append(
+            {
+                "name": name,
+                "source": source(summary, name),
+                "facts": facts(known),
+                "settings": facts(info.get("settings") or {}),
+            }
+        )
     return found
 
 

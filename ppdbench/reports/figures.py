@@ -52,6 +52,11 @@ def points(cell: Cell | None, key: str) -> Shown:
     return _shown(cell, key, lambda x: _signed(100 * x, 1, plus=True), unit=" points")
 
 
+def signed(cell: Cell | None, key: str, decimals: int = 2) -> Shown:
+    """A gain or a correlation, which has no unit of its own, always with its sign."""
+    return _shown(cell, key, lambda x: _signed(x, decimals, plus=True), unit="")
+
+
 def number(value: Any, decimals: int, *, plus: bool = False) -> str:
     """A number with so many decimals and a real minus sign; empty if it is none."""
     return _signed(value, decimals, plus=plus) if is_number(value) else ""
@@ -105,6 +110,18 @@ def verdict(cell: Cell | None, reference: float) -> Verdict:
     if not is_number(low) or not is_number(high):
         return "undefined"
     return "above" if low > reference else "below" if high < reference else "open"
+
+
+def named(cell: Cell | None, name: str) -> Cell | None:
+    """A figure of a cell that has its own interval, as a cell; None where it was not made."""
+    if cell is None or name not in cell:
+        return None
+    return {
+        name: cell.get(name),
+        "ci_low": cell.get(f"{name}_ci_low"),
+        "ci_high": cell.get(f"{name}_ci_high"),
+        "reason": cell.get("reason"),
+    }
 
 
 def is_number(value: Any) -> TypeGuard[float]:

@@ -1,8 +1,8 @@
 """What a run says in one sentence, and why it says nothing.
 
 "Beats" is said only where the 95% interval lies above 50% and, over the rewards of that opponent,
-Holm's p is below 0.05; of people "truly liked better" is said by the same rule. Elsewhere: how
-figures are written (`figures`).
+Holm's p is below 0.05; of people "truly liked better" is said by the same rule. Elsewhere: the
+figures that follow the claim (`quoted`), how figures are written (`figures`).
 """
 
 from __future__ import annotations
@@ -11,7 +11,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ppdbench.reports.figures import Cell, Verdict, is_number, percent, verdict
+from ppdbench.reports.figures import (
+    Cell,
+    Verdict,
+    is_number,
+    named,
+    percent,
+    points,
+    rate,
+    verdict,
+)
+from ppdbench.reports.quoted import Quoted, clause, joined, sample
 
 LEVEL = 0.05
 """Holm-adjusted p-values below this count as a difference."""
@@ -22,8 +32,16 @@ class Headline:
     """The run in a sentence; `withheld` where no figure may stand for it."""
 
     text: str
+    """The claim."""
     withheld: bool
     reason: str = ""
+    figures: str = ""
+    """Its figures, as they follow it and a colon: rates, intervals, samples."""
+
+    @property
+    def sentence(self) -> str:
+        """Claim and figures, as they may be quoted."""
+        return f"{self.text}: {self.figures}." if self.figures else self.text
 
 
 def reward_names(summary: Mapping[str, Any]) -> list[str]:
@@ -79,7 +97,17 @@ def headline(summary: Mapping[str, Any]) -> Headline:
         said.append(f"cannot be told from {whom} on {_together(of('open'), len(rewards))}")
     if of("undefined"):
         said.append(f"is not measured on {_together(of('undefined'), len(rewards))}")
-    return Headline(text=f"{model} {_join(said)}", withheld=False)
+    figures = [
+        Quoted(
+            shown=rate(cells.get(name), "win_rate"),
+            of=f"by {reward_title(summary, name)}",
+            sample=sample(cells.get(name), "pairs"),
+        )
+        for name in rewards
+    ]
+    return Headline(
+        text=f"{model} {joined(said)}", withheld=False, figures=verbal(clause(figures), "it wins")
+    )
 
 
 def people_headline(summary: Mapping[str, Any]) -> Headline | None:
@@ -112,109 +140,81 @@ def people_headline(summary: Mapping[str, Any]) -> Headline | None:
     if own:
         sure = all(is_number(low) and low > 0 and is_number(p) and p < LEVEL for low, p in own)
         said.append("the gain is personal" if sure else "no gain is sure to be personal")
-    return Headline(text=f"{model} {', and '.join(said)}", withheld=False)
-
-
-def users_headline(summary: Mapping[str, Any]) -> Headline | None:
-    """The title of a run in which users were told apart and nothing was drawn; else None."""
-    if list(summary["benchmarks"]) != ["users"] or summary["n_expected"]:
-        return None
-    reason = str(summary.get("withheld") or "")
-    text = f"Who can be told apart by {' and '.join(summary['benchmarks']['users'])}?"
-    return Headline(text=text, withheld=bool(reason), reason=reason)
-
-
-def calibration_of(summary: Mapping[str, Any]) -> tuple[Mapping[str, Any] | None, str]:
-    """The calibration that a run's judge rests on, and where there is none, why."""
-    benchmarks = summary["benchmarks"]
-    found = benchmarks.get("calibration") or benchmarks.get("judge_calibration")
-    if isinstance(found, Mapping) and found.get("own"):
-        return found, ""
-    reason = found.get("reason") if isinstance(found, Mapping) else None
-    return None, str(reason or "no calibration was found")
-
-
-def calibrating(summary: Mapping[str, Any]) -> str:
-    """The command that calibrates a run's judge, so that the run finds it."""
-    judge = summary.get("judge") or {}
-    name, shots = judge.get("called") or judge.get("name") or "NAME", judge.get("shots")
-    server = (judge.get("settings") or {}).get("base_url")
-    return (
-        f"ppdbench calibrate --judge {name}"
-        + (f" --shots {shots}" if shots else "")
-        + (f" --base-url {server}" if server else "")
+    return Headline(
+        text=f"{model} {', and '.join(said)}", withheld=False, figures=_liked(cells, list(found))
     )
 
 
-def judge_headline(summary: Mapping[str, Any]) -> Headline | None:
-    """What the judge says of the model in a sentence; None where none was asked.
-
-    By disjoint shots where they were judged: shared ones flatter the model.
-    """
-    cells = summary["benchmarks"].get("judge")
-    if not cells:
-        return None
-    model, baseline = summary["model"], summary["baseline"]
-    splits = [s for s in ("seen", "unseen") if cells.get(s)] or list(cells)
-    shots = "disjoint" if any((cells[s] or {}).get("disjoint") for s in splits) else "shared"
-    found = {split: (cells[split] or {}).get(shots) for split in splits}
-    verdicts = {split: outcome(cell) for split, cell in found.items()}
-    if all(v == "undefined" for v in verdicts.values()):
-        reasons = [str(cell["reason"]) for cell in found.values() if cell and cell.get("reason")]
-        reason = str(summary.get("withheld") or next(iter(reasons), "nothing was judged"))
-        return Headline(text=f"No headline for {model} and its judge", withheld=True, reason=reason)
-    words = {
-        "above": "is picked over {} for {} users",
-        "below": "is picked less often than {} for {} users",
-        "open": "cannot be told from {} for {} users",
-        "undefined": "is not judged against {} for {} users",
-    }
-    said = [
-        text.format(baseline, " and ".join(split for split, v in verdicts.items() if v == kind))
-        for kind, text in words.items()
-        if kind in verdicts.values()
-    ]
-    return Headline(text=f"{model} {_join(said)}{_by_whom(summary)}", withheld=False)
-
-
-def _by_whom(summary: Mapping[str, Any]) -> str:
-    """What must be known of a judge before it is believed; nothing where all is well."""
-    if (summary.get("judge") or {}).get("personal") is False:
-        return ", by a judge that looks at no user"
-    calibration, _ = calibration_of(summary)
-    if calibration is None:
-        return ", by a judge that was not calibrated"
-    impersonal = calibration.get("personalised") is False
-    return ", by a judge that is not personalised" if impersonal else ""
-
-
-def calibration_headline(summary: Mapping[str, Any]) -> Headline | None:
-    """What a calibration found in a sentence; None where there was none."""
-    found = summary["benchmarks"].get("calibration")
-    if not found:
-        return None
-    judge = str(found.get("judge") or summary["model"])
-    agreed = (found.get("own") or {}).get("all_call")
-    if not is_number(agreed):
-        own = found.get("own") or {}
-        reason = found.get("reason") or own.get("reason") or summary.get("withheld")
-        return Headline(
-            text=f"No headline for {judge}",
-            withheld=True,
-            reason=str(reason or "no answer could be compared with a choice"),
+def _liked(cells: Mapping[str, Cell], splits: Sequence[str]) -> str:
+    """How often own pictures are truly liked better, and how much of that is personal."""
+    wins, gains = [], []
+    for split in splits:
+        cell = cells.get(split)
+        wins.append(
+            Quoted(
+                shown=rate(cell, "win_rate"), of=f"for {split} users", sample=sample(cell, "pairs")
+            )
         )
-    if not found.get("personalised"):
-        return Headline(text=f"{judge} is not personalised", withheld=False)
-    text = f"{judge} is personalised: {percent(agreed)} of its answers are the user's own choice"
-    return Headline(text=text, withheld=False)
+        own = named(cell, "personal_gain")
+        gains.append(Quoted(shown=points(own, "personal_gain"), of=f"for {split} users"))
+    personal = clause(gains)
+    said = verbal(clause(wins), "it wins")
+    return f"{said}; own minus another user's picture {personal}" if personal and said else said
+
+
+def users_headline(summary: Mapping[str, Any]) -> Headline | None:
+    """What a run says in which users were told apart and nothing was drawn; else None."""
+    if list(summary["benchmarks"]) != ["users"] or summary["n_expected"]:
+        return None
+    if summary.get("withheld"):
+        text = "No headline: who can be told apart is not known"
+        return Headline(text=text, withheld=True, reason=str(summary["withheld"]))
+    cells: Mapping[str, Cell] = summary["benchmarks"]["users"]
+    words = {
+        "above": "users are told apart by {}",
+        "open": "users are not shown to be told apart by {}",
+        "undefined": "nothing is measured of {}",
+    }
+    found = {name: _told_apart(cell) for name, cell in cells.items()}
+    said = [
+        text.format(joined([name for name, v in found.items() if v == kind]))
+        for kind, text in words.items()
+        if kind in found.values()
+    ]
+    figures = [
+        Quoted(
+            shown=rate(cell, "top16"),
+            of=f"by {name}",
+            sample=f"{cell.get('n_test')} tests of {cell.get('n_users')} users, by chance "
+            f"{percent(cell.get('chance_top16'))}",
+        )
+        for name, cell in cells.items()
+        if is_number(cell.get("top16"))
+    ]
+    text = ", and ".join(said)
+    return Headline(
+        text=text[:1].upper() + text[1:],
+        withheld=False,
+        figures=verbal(clause(figures), "the right user is among the 16 likeliest in"),
+    )
+
+
+def _told_apart(cell: Cell) -> str:
+    """Whether the right user is among the 16 likeliest more often than by chance."""
+    chance, p = cell.get("chance_top16"), cell.get("p_value")
+    if not is_number(cell.get("top16")) or not is_number(chance):
+        return "undefined"
+    sure = verdict(cell, chance) == "above" and is_number(p) and p < LEVEL
+    return "above" if sure else "open"
 
 
 def _together(titles: Sequence[str], of: int) -> str:
     if len(titles) == of and of > 1:
         words = {2: "both", 3: "all three", 4: "all four"}
         return f"{words.get(of, f'all {of}')} rewards"
-    return _join(titles)
+    return joined(titles)
 
 
-def _join(parts: Sequence[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+def verbal(figures: str, how: str) -> str:
+    """A clause of figures with its verb; empty where there are none."""
+    return f"{how} {figures}" if figures else ""

@@ -2,45 +2,57 @@
 
 No request leaves the page: styles, script and images are inside, and its content security policy
 forbids the rest. All text of a run is escaped by the template. Elsewhere: what the sections say
-(`page`, `details`), their layout (`templates/report.html.j2`), the terminal's table (`tables`).
+(`page`, `details`), how templates are filled (`environment`), their layout
+(`templates/report.html.j2`), the terminal's table (`tables`).
 """
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import json
+import re
 from collections.abc import Mapping, Sequence
-from importlib import resources
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ppdbench import plugins
 from ppdbench.errors import PpdbenchError
-from ppdbench.protocols import Caption, PaperRow
+from ppdbench.protocols import Caption, PaperRow, People
 from ppdbench.reports import details, page
 from ppdbench.reports.calibrated import calibrated
-from ppdbench.reports.gallery import gallery
+from ppdbench.reports.environment import fill
+from ppdbench.reports.extremes import people_extremes, reward_extremes
+from ppdbench.reports.figure_files import write_figures
+from ppdbench.reports.figure_list import figures_of
+from ppdbench.reports.gallery import gallery, pictures_in
 from ppdbench.reports.headline import (
     Headline,
-    calibration_headline,
-    calibration_of,
     headline,
-    judge_headline,
     people_headline,
-    reward_names,
-    reward_title,
     users_headline,
 )
-from ppdbench.reports.identified import identified
+from ppdbench.reports.identified import PAPER, identified
+from ppdbench.reports.interpolation import interpolation
+from ppdbench.reports.interpolation_headline import interpolation_headline
 from ppdbench.reports.judge_bill import judge_bill
+from ppdbench.reports.judge_headline import calibration_headline, calibration_of, judge_headline
 from ppdbench.reports.judged import judged
 from ppdbench.reports.mean_table import means
 from ppdbench.reports.people import people
 from ppdbench.reports.people_gallery import people_gallery
+from ppdbench.reports.shown_records import shown_records
+from ppdbench.reports.simplex_gallery import simplex_gallery
+from ppdbench.reports.tradeoff import tradeoff
+from ppdbench.reports.tradeoff_headline import tradeoff_headline
+from ppdbench.reports.training import training
 from ppdbench.reports.verdicts import verdicts
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.captions import read_captions
+from ppdbench.runs.images import ImageStore
+from ppdbench.runs.results import Result, read_results, read_scorers
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
 
 SCHEMA_VERSION = 1
 FAILURES_SHOWN = 50
@@ -48,8 +60,49 @@ NOTHING_DRAWN: Mapping[str, Any] = {"baseline": "", "n_ok": 0, "n_expected": 0, 
 """What a summary may lack that is of no model, but of a judge alone."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sources:
+    """All that a page is made from, beside the files of the images."""
+
+    run_dir: Path
+    summary: Mapping[str, Any]
+    results: Mapping[str, Result]
+    captions: Sequence[Caption]
+    paper: Sequence[PaperRow] = ()
+    """The figures printed in the paper."""
+    people: People | None = None
+    """The users of the suite, where it has some."""
+    missing: str = ""
+    """Why the suite could not be loaded, if so."""
+
+    @classmethod
+    def of(cls, run_dir: Path) -> Sources:
+        """What a run's folder holds and its suite knows; a run outlives its suite's plug-in.
+
+        Raises:
+            PpdbenchError: summary.json is missing, damaged or of another version, or a record file
+                is damaged.
+        """
+        found = read_summary(run_dir / "summary.json")
+        known = {key: value for key, value in found.items() if value is not None}
+        captions = read_captions(run_dir)
+        own = cls(
+            run_dir=run_dir,
+            summary={**NOTHING_DRAWN, **known},
+            results=read_results(run_dir),
+            captions=captions or [],
+        )
+        try:
+            suite = plugins.make_suite(str(found["suite"]))
+            captions = suite.captions("test") if captions is None else captions
+            people = getattr(suite, "people", None)
+            return replace(own, captions=captions, paper=suite.paper, people=people)
+        except PpdbenchError as error:
+            return replace(own, missing=error.cause)
+
+
 def write_report(run_dir: Path) -> Path:
-    """Write the page of a finished run and return its path.
+    """Write the page of a finished run and the files of its figures; returns the page's path.
 
     Args:
         run_dir: a run's folder with summary.json; records, images, env.json and spec.json are
@@ -57,103 +110,130 @@ def write_report(run_dir: Path) -> Path:
 
     Raises:
         PpdbenchError: summary.json is missing, damaged or of another version, a record file is
-            damaged, or the page cannot be written.
+            damaged, or a file cannot be written.
     """
-    summary = read_summary(run_dir / "summary.json")
-    captions, paper, missing = _suite(str(summary["suite"]), read_captions(run_dir))
+    sources = Sources.of(run_dir)
+    # The page last: it links to the others.
+    names = write_figures(run_dir, figures_of(sources.summary))
     path = run_dir / "report.html"
-    write_atomic(path, render(run_dir, summary, captions, paper, missing))
+    write_atomic(path, render(sources, names))
     return path
 
 
-def render(
-    run_dir: Path,
-    summary: Mapping[str, Any],
-    captions: Sequence[Caption],
-    paper: Sequence[PaperRow],
-    missing: str = "",
-) -> str:
+def render(sources: Sources, figures: Sequence[str] = ()) -> str:
     """The page's text.
 
     Args:
-        run_dir: where the records and images are.
-        summary: the run's summary.
-        captions: the captions of the suite.
-        paper: the figures printed in the paper.
-        missing: why the suite could not be loaded, if so.
+        sources: what it is made from.
+        figures: names of the figures whose files lie beside it.
     """
-    import jinja2
+    summary = sources.summary
+    return fill(
+        "report.html.j2",
+        summary=summary,
+        figures=figures,
+        headings=headings,
+        headline=_headline(summary),
+        missing=sources.missing,
+        captions_known=bool(sources.captions),
+        **_sections(summary),
+        **_pictures(sources),
+        **_around(sources),
+    )
+
+
+def headings(body: str) -> list[tuple[str, Markup]]:
+    """(id, title) of the sections of a page's body, in order."""
     from markupsafe import Markup
 
-    environment = jinja2.Environment(
-        loader=jinja2.PackageLoader("ppdbench.reports"),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    summary = {**NOTHING_DRAWN, **{k: v for k, v in summary.items() if v is not None}}
+    # Of our own template, whose text is escaped already.
+    found = re.findall(r'<h2 id="([\w-]+)">(.*?)</h2>', str(body), flags=re.DOTALL)
+    return [(name, Markup(title)) for name, title in found]  # noqa: S704
+
+
+def _sections(summary: Mapping[str, Any]) -> dict[str, Any]:
+    """What the summary alone says."""
     judge_section = judged(summary)
-    script = _template("report.js")
-    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode("ascii")
-    return environment.get_template(
-        "report.html.j2"
-    ).render(
-        # Both files are ours: nothing of a run is in them.
-        style=Markup(_template("report.css")),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        script_hash=f"sha256-{digest}",
-        summary=summary,
-        headline=_headline(summary),
-        tiles=page.tiles(summary),
-        means=means(summary),
-        comparisons=page.comparisons(summary),
-        tests=page.tests(summary),
-        matrix=page.matrix(summary),
-        gains=page.shares(summary, "gain", "ratio"),
-        gains_line=page.share_line(summary, "gain", "ratio"),
-        kept=page.shares(summary, "gold_gain", "kept"),
-        kept_line=page.share_line(summary, "gold_gain", "kept"),
-        training_seeds=page.training_seeds(summary),
-        reward_titles=[reward_title(summary, name) for name in reward_names(summary)],
-        categories=page.categories(summary),
-        fidelity=page.fidelity(summary),
-        paper=details.paper(paper, summary) if _of_rewards(summary) else None,
-        times=details.times(summary),
-        gallery=gallery(run_dir, summary, captions),
-        identified=identified(summary),
-        people=people(summary),
-        people_gallery=people_gallery(run_dir, summary, captions),
-        judged=judge_section,
-        calibrated=calibrated(calibration_of(summary)[0]),
-        bill=judge_bill(summary),
-        funnel=judge_section and judge_section["funnel"],
-        verdicts=verdicts(run_dir, summary),
-        missing=missing,
-        captions_known=bool(captions),
-        generators=details.generators(summary),
-        rewards=details.rewards(summary),
-        environment=details.facts(_optional(run_dir / "env.json")),
-        spec=details.facts(_optional(run_dir / "spec.json")),
-        run_name=run_dir.resolve().name,
-        failures=(summary.get("failures") or [])[:FAILURES_SHOWN],
-        n_failures=len(summary.get("failures") or []),
-    )
+    return {
+        "tiles": page.tiles(summary),
+        "means": means(summary),
+        "comparisons": page.comparisons(summary),
+        "tests": page.tests(summary),
+        "matrix": page.matrix(summary),
+        "gains": page.shares(summary, "gain", "ratio"),
+        "gains_line": page.share_line(summary, "gain", "ratio"),
+        "kept": page.shares(summary, "gold_gain", "kept"),
+        "kept_line": page.share_line(summary, "gold_gain", "kept"),
+        "training": training(summary),
+        "categories": page.categories(summary),
+        "fidelity": page.fidelity(summary),
+        "interpolation": interpolation(summary),
+        "tradeoff": tradeoff(summary),
+        "identified": identified(summary),
+        "identified_paper": PAPER,
+        "people": people(summary),
+        "judged": judge_section,
+        "funnel": judge_section and judge_section["funnel"],
+        "calibrated": calibrated(calibration_of(summary)[0]),
+        "bill": judge_bill(summary),
+    }
+
+
+def _pictures(sources: Sources) -> dict[str, Any]:
+    """The pictures, and the records that they come from."""
+    summary, results, captions = sources.summary, sources.results, sources.captions
+    store = ImageStore(sources.run_dir / "images")
+    scorers = read_scorers(sources.run_dir)
+    found: dict[str, Any] = {
+        "gallery": gallery(store, results, summary, captions),
+        "extremes": reward_extremes(store, results, summary, captions),
+        "simplex_gallery": simplex_gallery(store, results, summary, captions),
+        "people_gallery": people_gallery(store, results, summary, captions),
+        "people_extremes": people_extremes(
+            store, results, summary, captions, sources.people, scorers
+        ),
+        "verdicts": verdicts(sources.run_dir, results, summary),
+    }
+    items = [picture.item for section in found.values() for picture in pictures_in(section)]
+    return found | {"records": shown_records(results, items, summary)}
+
+
+def _around(sources: Sources) -> dict[str, Any]:
+    """What stands around the figures."""
+    summary, run_dir = sources.summary, sources.run_dir
+    failures = summary.get("failures") or []
+    return {
+        "paper": details.paper(sources.paper, summary) if _of_rewards(summary) else None,
+        "times": details.times(summary),
+        "generators": details.generators(summary),
+        "rewards": details.rewards(summary),
+        "environment": details.facts(_optional(run_dir / "env.json")),
+        "spec": details.facts(_optional(run_dir / "spec.json")),
+        "run_name": run_dir.resolve().name,
+        "failures": failures[:FAILURES_SHOWN],
+        "n_failures": len(failures),
+    }
 
 
 def _headline(summary: Mapping[str, Any]) -> Headline:
-    """The sentence over the page: of a judge, of rewards, or of people where nothing else is."""
+    """The sentence over the page: of a judge, of rewards, or of what there is beside them."""
     judge = judge_headline(summary) or calibration_headline(summary)
     if judge:
         return judge
     if summary["benchmarks"].get("rewards"):
         return headline(summary)
-    return people_headline(summary) or users_headline(summary) or headline(summary)
+    further = people_headline, users_headline, interpolation_headline, tradeoff_headline
+    return next((said for of in further if (said := of(summary))), None) or headline(summary)
+
+
+OF_ITS_OWN = {"judge", "calibration", "users", "interpolation_about", "tradeoff"}
+"""Benchmarks whose pages have no place for the paper's figures of rewards."""
 
 
 def _of_rewards(summary: Mapping[str, Any]) -> bool:
-    """Whether the paper's figures of rewards have a place on the page: a judge's are its own."""
-    return not {"judge", "calibration"} & summary["benchmarks"].keys()
+    """Whether the paper's figures of rewards have a place on the page: others are their own."""
+    known = summary["benchmarks"].keys()
+    return "rewards" in known or not known & OF_ITS_OWN
 
 
 def read_summary(path: Path) -> dict[str, Any]:
@@ -178,18 +258,6 @@ def read_summary(path: Path) -> dict[str, Any]:
     return dict(summary)
 
 
-def _suite(
-    name: str, captions: Sequence[Caption] | None
-) -> tuple[Sequence[Caption], Sequence[PaperRow], str]:
-    """A run's captions, else its suite's, and paper rows; a run outlives its suite's plug-in."""
-    try:
-        suite = plugins.make_suite(name)
-        paper = suite.paper
-        return suite.captions("test") if captions is None else captions, paper, ""
-    except PpdbenchError as error:
-        return captions or [], [], error.cause
-
-
 def _optional(path: Path) -> dict[str, Any]:
     """A JSON file that a page can do without."""
     try:
@@ -199,7 +267,3 @@ def _optional(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         return {}
     return {key: value for key, value in found.items() if key != "schema_version"}
-
-
-def _template(name: str) -> str:
-    return (resources.files("ppdbench.reports") / "templates" / name).read_text("utf-8")

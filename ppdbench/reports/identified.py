@@ -6,16 +6,18 @@ Pure functions of summary.json; None where a run has no such figures. Elsewhere:
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from ppdbench.reports.curves import Plot, Series, plot
-from ppdbench.reports.figures import Cell, is_number, number, p_value, points, rate
-from ppdbench.reports.people import named
+from ppdbench.reports.figures import Cell, is_number, named, number, p_value, points, rate
 
 Summary = Mapping[str, Any]
 
 TOPS = (1, 5, 16)
+PAPER = {"rate": "90%", "k": 16, "users": 300}
+"""Fig. 2 of arXiv 2501.06655: the right user among the 16 likeliest of 300."""
 CONTROLS = {
     "captions_only": "captions only",
     "labels_swapped": "labels swapped by chance",
@@ -40,19 +42,35 @@ def identified(summary: Summary) -> list[dict[str, Any]]:
 
     An encoder's probe stands in its first block, which is always there.
     """
+    return [
+        _block(encoder, kind, figures, curve_name(summary, encoder, kind))
+        for encoder, kind, figures in blocks(summary)
+    ]
+
+
+def blocks(summary: Summary) -> list[tuple[str, str, Cell]]:
+    """(encoder, kind of captions, figures) of all that was measured, in the order of the page."""
     found = summary["benchmarks"].get("users") or {}
     return [
-        _block(encoder, kind, figures)
+        (encoder, kind, figures)
         for encoder, own in found.items()
         for kind, figures in (("topics", own), ("common", own.get("common_captions")))
         if figures and (kind == "topics" or is_number(figures.get("top16")))
     ]
 
 
-def _block(encoder: str, kind: str, figures: Cell) -> dict[str, Any]:
+def curve_name(summary: Summary, encoder: str, kind: str) -> str:
+    """The name of a curve's files; encoders are numbered where their letters do not do."""
+    place = list(summary["benchmarks"].get("users") or {}).index(encoder)
+    plain = re.fullmatch(r"[a-z0-9-]{1,40}", encoder)
+    return f"users-{kind}-{encoder if plain else place + 1}"
+
+
+def _block(encoder: str, kind: str, figures: Cell, name: str) -> dict[str, Any]:
     return {
         "encoder": encoder,
         "kind": KINDS[kind],
+        "figure": name,
         "reason": str(figures.get("reason") or ""),
         "n": _sample(figures),
         "rows": [

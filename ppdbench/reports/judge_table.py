@@ -17,6 +17,7 @@ from ppdbench.reports.figures import (
     Shown,
     count,
     is_number,
+    named,
     number,
     p_value,
     percent,
@@ -24,13 +25,12 @@ from ppdbench.reports.figures import (
     rate,
     span,
 )
-from ppdbench.reports.headline import (
-    Headline,
+from ppdbench.reports.headline import Headline, outcome
+from ppdbench.reports.judge_headline import (
     calibrating,
     calibration_headline,
     calibration_of,
     judge_headline,
-    outcome,
 )
 from ppdbench.reports.judged import (
     SHOTS,
@@ -42,7 +42,7 @@ from ppdbench.reports.judged import (
     paper_rate,
 )
 from ppdbench.reports.page import fidelity
-from ppdbench.reports.people import SPLITS, named
+from ppdbench.reports.people import SPLITS
 from ppdbench.reports.position_bias import bias_points, bias_says
 from ppdbench.reports.tables import STYLES, empty_table
 

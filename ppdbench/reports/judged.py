@@ -17,6 +17,7 @@ from ppdbench.reports.figures import (
     Shown,
     count,
     is_number,
+    named,
     p_value,
     percent,
     points,
@@ -24,9 +25,10 @@ from ppdbench.reports.figures import (
     span,
     verdict,
 )
-from ppdbench.reports.headline import calibrating, calibration_of, outcome
+from ppdbench.reports.headline import outcome
+from ppdbench.reports.judge_headline import calibrating, calibration_of
 from ppdbench.reports.page import Estimate, fidelity
-from ppdbench.reports.people import SPLITS, named
+from ppdbench.reports.people import SPLITS
 from ppdbench.reports.plots import bar
 from ppdbench.reports.position_bias import bias_points, bias_says
 

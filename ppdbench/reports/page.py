@@ -26,6 +26,7 @@ from ppdbench.reports.figures import (
 )
 from ppdbench.reports.headline import outcome, reward_names, reward_title
 from ppdbench.reports.plots import Bar, bar, position, ratio_axis, tint
+from ppdbench.reports.training import training_note
 
 Summary = Mapping[str, Any]
 
@@ -43,6 +44,8 @@ class Estimate:
 
 def tiles(summary: Summary) -> list[dict[str, Any]]:
     """The model against the baseline, one tile a reward, its gold twin's win rate beside."""
+    if not _of_rewards(summary):
+        return []
     cells = _benchmark(summary, "rewards").get(summary["baseline"]) or {}
     gold = _benchmark(summary, "rewards_gold").get(summary["baseline"]) or {}
     return [
@@ -57,6 +60,8 @@ def tiles(summary: Summary) -> list[dict[str, Any]]:
 
 def comparisons(summary: Summary) -> list[dict[str, Any]]:
     """Fig. 3: by reward, the model's win rate against each opponent; gold beside each."""
+    if not _of_rewards(summary):
+        return []
     ours, gold = _benchmark(summary, "rewards"), _benchmark(summary, "rewards_gold")
     return [
         {
@@ -66,6 +71,7 @@ def comparisons(summary: Summary) -> list[dict[str, Any]]:
                     "opponent": opponent,
                     "source": _cell_source(summary, opponent, ours[opponent].get(name)),
                     "ours": _win(opponent, ours[opponent].get(name)),
+                    "training": training_note(ours[opponent].get(name)),
                     "gold": _win(opponent, gold[opponent].get(name)) if opponent in gold else None,
                 }
                 for opponent in ours
@@ -172,22 +178,6 @@ def share_line(summary: Summary, key: str, value: str) -> float:
     return position(1.0, ratio_axis(_benchmark(summary, key).values(), value))
 
 
-def training_seeds(summary: Summary) -> list[dict[str, Any]]:
-    """What each system that tells it was trained with, and how its win rates move with that."""
-    names = reward_names(summary)
-    return [
-        {
-            "name": name,
-            "model": name == summary["model"],
-            "seeds": ", ".join(map(str, found["seeds"])),
-            "several": len(found["seeds"]) > 1,
-            "n": _pairs((found["win_rate"] or {}).values()),
-            "cells": [_spread((found["win_rate"] or {}).get(reward)) for reward in names],
-        }
-        for name, found in _benchmark(summary, "training_seeds").items()
-    ]
-
-
 def fidelity(summary: Summary, key: str = "caption_fidelity") -> dict[str, Any] | None:
     """How often images show what their caption says, and the model's difference to the base.
 
@@ -226,6 +216,11 @@ def fidelity(summary: Summary, key: str = "caption_fidelity") -> dict[str, Any] 
     }
 
 
+def _of_rewards(summary: Summary) -> bool:
+    """Whether rewards were compared; a run of other benchmarks alone scores by them, too."""
+    return "rewards" in summary["benchmarks"] or not summary["benchmarks"]
+
+
 def _benchmark(summary: Summary, key: str) -> Mapping[str, Any]:
     return summary["benchmarks"].get(key) or {}
 
@@ -240,16 +235,8 @@ def _win(name: str, cell: Cell | None) -> Estimate:
     )
 
 
-def _spread(found: Mapping[str, float] | None) -> str:
-    """Mean and range over seeds; "not measured" where there is nothing to compare."""
-    if not found:
-        return "not measured"
-    mean, low, high = (number(100 * found[key], 1) for key in ("mean", "min", "max"))
-    return f"{mean}% ({low} to {high})"
-
-
 def _pairs(cells: Iterable[Mapping[str, float] | None]) -> str:
-    """Pairs that the rates over seeds rest on, as "n = 260"."""
+    """Pairs that rates rest on, as "n = 260"."""
     counts = sorted({int(cell["n"]) for cell in cells if cell})
     return f"n = {' or '.join(map(str, counts))}" if counts else ""
 

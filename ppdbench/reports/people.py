@@ -15,6 +15,7 @@ from ppdbench.reports.figures import (
     Cell,
     Shown,
     is_number,
+    named,
     number,
     p_value,
     points,
@@ -39,18 +40,6 @@ CEILINGS = {
     "choice_noisy": "the same, scored by what the user said, errors included",
     "dominant": "the attribute that a user cares most for, guessed from one set of shots",
 }
-
-
-def named(cell: Cell | None, name: str) -> Cell | None:
-    """A figure of a cell that has its own interval, as a cell; None where it was not made."""
-    if cell is None or name not in cell:
-        return None
-    return {
-        name: cell.get(name),
-        "ci_low": cell.get(f"{name}_ci_low"),
-        "ci_high": cell.get(f"{name}_ci_high"),
-        "reason": cell.get("reason"),
-    }
 
 
 def people(summary: Summary) -> dict[str, Any] | None:

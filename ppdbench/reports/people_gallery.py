@@ -8,13 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from ppdbench.protocols import Caption
 from ppdbench.reports.gallery import Picture, picture
 from ppdbench.runs.images import ImageStore
-from ppdbench.runs.results import read_results
+from ppdbench.runs.results import Result
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,24 +47,25 @@ class PeopleGallery:
 
 
 def people_gallery(
-    run_dir: Path, summary: Mapping[str, Any], captions: Sequence[Caption]
+    store: ImageStore,
+    results: Mapping[str, Result],
+    summary: Mapping[str, Any],
+    captions: Sequence[Caption],
 ) -> PeopleGallery | None:
-    """Build the gallery from a run's records; None where the summary names nobody to show.
+    """Build the gallery from a run's results; None where the summary names nobody to show.
 
     Args:
-        run_dir: the run's folder.
+        store: the run's images; one that cannot be read says so.
+        results: its results by item.
         summary: its summary.json.
         captions: the run's captions; one that is not among them is shown by its id.
-
-    Raises:
-        PpdbenchError: a record file is damaged. A single image that is not does not raise.
     """
     shown = summary["benchmarks"].get("personal_shown")
     if not shown:
         return None
     found = {
         (r.generator, r.user, r.caption_id): r
-        for r in read_results(run_dir).values()
+        for r in results.values()
         if r.benchmark == "personal" and r.sample == 0
     }
     users = shown["users"]
@@ -75,23 +75,22 @@ def people_gallery(
         (summary["baseline"], None, summary["baseline"]),
         *((summary["model"], user["context"], names[user["context"]]) for user in users),
     ]
-    store = ImageStore(run_dir / "images")
     rows = []
     for caption in shown["captions"]:
-        results = [found.get((name, context, caption["id"])) for name, context, _ in columns]
-        if not any(results):
+        drawn = [found.get((name, context, caption["id"])) for name, context, _ in columns]
+        if not any(drawn):
             continue
         text = texts.get(caption["id"], caption["id"])
         rows.append(
             Wish(
                 caption=text,
                 owner=names.get(caption["owner"], "another user of the group"),
-                seed=next(str(result.seed) for result in results if result),
+                seed=next(str(result.seed) for result in drawn if result),
                 pictures=tuple(
                     picture(
                         store, result, f"{text}, drawn {'for' if user else 'by'} {label}", label
                     )
-                    for result, (_, user, label) in zip(results, columns, strict=True)
+                    for result, (_, user, label) in zip(drawn, columns, strict=True)
                 ),
             )
         )

@@ -10,10 +10,10 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.reports.figures import Cell, Shown, is_number, rate
+from ppdbench.reports.figures import Cell, Shown, is_number, named, rate
 from ppdbench.reports.headline import outcome, people_headline
 from ppdbench.reports.identified import identified
-from ppdbench.reports.people import SPLITS, named, people
+from ppdbench.reports.people import SPLITS, people
 from ppdbench.reports.tables import STYLES, empty_table
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.reports import details, page
-from ppdbench.reports.figures import Shown, Verdict
+from ppdbench.reports.figures import MINUS, Shown, Verdict
 from ppdbench.reports.headline import headline, reward_names, reward_title
 from ppdbench.reports.mean_table import means
+from ppdbench.reports.training import training_seeds
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -109,6 +110,17 @@ def _reading(shown: Shown, verdict: Verdict) -> Text:
     )
 
 
+def stacked(shown: Shown, style: str = "") -> Text:
+    """A value with its interval below, as short as a narrow column needs; a dash for none."""
+    from rich.text import Text
+
+    if not shown.value:
+        return Text("\N{EN DASH}", style="dim")
+    ends = shown.interval.replace("+", "")
+    short = ends if MINUS in ends else ends.replace(" to ", "\N{EN DASH}")
+    return Text.assemble((shown.value, style), (f"\n{short}" if short else "", "dim"))
+
+
 def _name(name: str, source: str) -> Text:
     from rich.text import Text
 
@@ -135,7 +147,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
 
 def _training_seeds(summary: Mapping[str, Any]) -> list[str]:
     """How the model's win rates over the baseline move with its training's seed."""
-    for row in page.training_seeds(summary):
+    for row in training_seeds(summary):
         if row["model"] and not row["several"]:
             return [f"one training seed: {row['seeds']}"]
         if row["model"]:

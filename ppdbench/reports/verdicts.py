@@ -6,8 +6,9 @@ first. Elsewhere: the section around them (`judged`), other galleries (`gallery`
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,11 @@ from ppdbench.errors import PpdbenchError
 from ppdbench.reports.figures import is_number, percent
 from ppdbench.reports.gallery import Picture, file_picture
 from ppdbench.reports.judge_bill import STATUSES
+from ppdbench.reports.shown_records import original
 from ppdbench.runs.images import ImageStore
+from ppdbench.runs.results import Result
+
+SHOT_FILE = re.compile(r"(images|shots)/[0-9a-f]{64}\.png")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,17 +61,39 @@ class ShownVerdict:
     """Which picture the user truly likes better; empty where it is not known."""
 
 
-def verdicts(run_dir: Path, summary: Mapping[str, Any]) -> tuple[ShownVerdict, ...]:
-    """The verdicts that a summary shows, in its order; a missing image does not raise."""
+def verdicts(
+    run_dir: Path, results: Mapping[str, Result], summary: Mapping[str, Any]
+) -> tuple[ShownVerdict, ...]:
+    """The verdicts that a summary shows, in its order; a missing image does not raise.
+
+    Args:
+        run_dir: the run's folder, with images/ and shots/.
+        results: its results by item.
+        summary: its summary.json.
+    """
+    items = {(r.generator, r.caption_id, r.image): r.item for r in results.values()}
     return tuple(
-        _shown(run_dir, summary["model"], summary["baseline"], found)
+        _shown(run_dir, items, summary["model"], summary["baseline"], found)
         for found in summary["benchmarks"].get("judge_shown") or []
     )
 
 
-def _shown(run_dir: Path, model: str, baseline: str, found: Mapping[str, Any]) -> ShownVerdict:
+def _shown(
+    run_dir: Path,
+    items: Mapping[tuple[str, str, str | None], str],
+    model: str,
+    baseline: str,
+    found: Mapping[str, Any],
+) -> ShownVerdict:
     caption = str(found.get("caption") or found.get("caption_id") or "")
     store = ImageStore(run_dir / "images")
+
+    def drawn(key: str, name: str) -> Picture:
+        sha256 = str(found.get(key) or "")
+        shown = file_picture(partial(store.read, sha256), f"{caption}, drawn by {name}", name)
+        item = items.get((name, str(found.get("caption_id") or ""), sha256), "")
+        return replace(shown, item=item, file=original(sha256) if shown.uri else "")
+
     return ShownVerdict(
         caption=caption,
         split=str(found.get("split") or ""),
@@ -79,12 +106,7 @@ def _shown(run_dir: Path, model: str, baseline: str, found: Mapping[str, Any]) -
             )
             for shot in found.get("shots") or []
         ),
-        pictures=tuple(
-            file_picture(
-                partial(store.read, str(found.get(key) or "")), f"{caption}, drawn by {name}", name
-            )
-            for key, name in (("model_image", model), ("baseline_image", baseline))
-        ),
+        pictures=(drawn("model_image", model), drawn("baseline_image", baseline)),
         answers=tuple(_answer(model, baseline, each) for each in found.get("verdicts") or []),
         outcome=_said(
             found.get("outcome"),
@@ -111,7 +133,9 @@ def _of_run(run_dir: Path, shot: Mapping[str, Any], which: str) -> Picture:
             raise PpdbenchError(f"{path} is no file of the run", fix="run the same command again")
         return path.read_bytes()
 
-    return file_picture(read, f"{shot.get('caption')}, {which}", which)
+    shown = file_picture(read, f"{shot.get('caption')}, {which}", which)
+    name = str(shot.get(which) or "")
+    return replace(shown, file=name if shown.uri and SHOT_FILE.fullmatch(name) else "")
 
 
 def _answer(model: str, baseline: str, found: Mapping[str, Any]) -> Answer:

@@ -22,6 +22,8 @@ FIDELITY = "fidelity"
 TRUTH = "truth"
 """The scorer key of what measures the attributes that users' true tastes are about."""
 SCORERS_FILE = "scorers.json"
+_Numbered = tuple[Mapping[str, Any], int]
+"""A record and its line."""
 
 
 def reward_key(name: str) -> str:
@@ -53,6 +55,10 @@ class Result:
     """Why that benchmark drew it, where it draws for several reasons."""
     errors: tuple[str, ...] = ()
     """What failed, one line each."""
+    line: int | None = None
+    """Its line in generations.jsonl, from 1; None where it was not read from there."""
+    score_lines: tuple[int, ...] = ()
+    """Lines of scores.jsonl that its scores were read from, from 1."""
 
 
 def read_results(folder: Path) -> dict[str, Result]:
@@ -62,17 +68,22 @@ def read_results(folder: Path) -> dict[str, Result]:
         PpdbenchError: a file of the run is damaged.
     """
     identities = identities_of(read_scorers(folder))
-    drawn = {record["item"]: record for record in read_records(folder / "generations.jsonl")}
-    measured: dict[str, dict[str, dict[str, Any]]] = {}
-    for record in read_records(folder / "scores.jsonl"):
+    generations = read_records(folder / "generations.jsonl")
+    # The last line of an item counts.
+    drawn = {record["item"]: (record, line) for line, record in enumerate(generations, start=1)}
+    measured: dict[str, dict[str, _Numbered]] = {}
+    for line, record in enumerate(read_records(folder / "scores.jsonl"), start=1):
         scorer, generation = record["scorer"], drawn.get(record["item"])
         if (
             generation is not None
-            and generation["image"] == record["image"]
+            and generation[0]["image"] == record["image"]
             and identities.get(scorer) == record["identity"]
         ):
-            measured.setdefault(record["item"], {})[scorer] = record
-    return {item: _result(record, measured.get(item, {})) for item, record in drawn.items()}
+            measured.setdefault(record["item"], {})[scorer] = (record, line)
+    return {
+        item: _result(record, line, measured.get(item, {}))
+        for item, (record, line) in drawn.items()
+    }
 
 
 def read_scorers(folder: Path) -> dict[str, dict[str, Any]]:
@@ -113,11 +124,11 @@ def identities_of(scorers: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
     return {key: entry["identity"] for key, entry in scorers.items() if entry["identity"]}
 
 
-def _result(record: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]) -> Result:
+def _result(record: Mapping[str, Any], line: int, measured: Mapping[str, _Numbered]) -> Result:
     errors = [f"drawing failed: {record['error']}"] if record["status"] != "ok" else []
     scores: dict[str, float] = {}
     facts, attributes = None, None
-    for scorer, score in measured.items():
+    for scorer, (score, _) in measured.items():
         if score.get("error"):
             errors.append(f"{scorer} failed: {score['error']}")
         elif scorer == FIDELITY:
@@ -140,4 +151,6 @@ def _result(record: Mapping[str, Any], measured: Mapping[str, Mapping[str, Any]]
         benchmark=record.get("benchmark", "rewards"),
         arm=record.get("arm"),
         errors=tuple(errors),
+        line=line,
+        score_lines=tuple(sorted(number for _, number in measured.values())),
     )

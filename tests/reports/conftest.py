@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import chromium
 import pytest
 from PIL import Image, ImageDraw
 
@@ -16,6 +17,9 @@ from ppdbench.protocols import Caption, PaperRow
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.images import ImageStore
 from ppdbench.runs.records import RecordWriter
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 HOSTILE = '<script>alert("pwned")</script> & <b>"a" red circle</b>'
 REWARDS = {"clip": "CLIP", "aesthetic": "Aesthetic", "hps": "HPS"}
@@ -92,7 +96,8 @@ def share(key: str, other: str, value: float, **more: Any) -> dict[str, Any]:
 
 
 def interval(key: str, value: float, half: float = 0.02, n: int = 780) -> dict[str, Any]:
-    return {key: value, "ci_low": value - half, "ci_high": value + half, "n": n}
+    high = value + half if key == "difference" else min(1.0, value + half)
+    return {key: value, "ci_low": value - half, "ci_high": high, "n": n}
 
 
 def _rates(value: float) -> dict[str, Any]:
@@ -276,3 +281,19 @@ def make_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[
     )
     monkeypatch.setattr(plugins, "load", lambda _group, _name: lambda _files: suite)
     return lambda figures: write_run(tmp_path / "ppd-0123456789ab", figures)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """A headless Chromium; tests are skipped where there is none.
+
+    Gone with its module: Playwright leaves an event loop running, in which no other starts.
+    """
+    api = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    with api.sync_playwright() as playwright:
+        path = chromium.find(playwright)
+        if path is None:
+            pytest.skip(chromium.NONE)
+        found = chromium.launch(playwright, path)
+        yield found
+        found.close()

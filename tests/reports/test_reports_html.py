@@ -16,7 +16,7 @@ from html_page import Page
 
 from ppdbench import plugins
 from ppdbench.errors import PpdbenchError, unknown_name
-from ppdbench.reports.html import write_report
+from ppdbench.reports.html import Sources, render, write_report
 
 Figures = dict[str, Any]
 MakeRun = Callable[[Figures], Path]
@@ -24,23 +24,28 @@ CAPTION = '<script>alert("pwned")</script> & <b>"a" red circle</b>'
 
 
 def page_of(run: Path) -> Page:
-    return Page(write_report(run).read_text(encoding="utf-8"))
+    return Page(render(Sources.of(run)))
 
 
 def test_nothing_is_fetched(figures: Figures, make_run: MakeRun) -> None:
     run = make_run(figures)
     text = write_report(run).read_text(encoding="utf-8")
     page = Page(text)
-    for _, attrs in page.tags:
+    for tag, attrs in page.tags:
         for name in ("src", "href", "srcset", "action", "poster", "data"):
             value = attrs.get(name)
-            assert value is None or value.startswith(("data:", "#")), value
+            if tag == "a" and name == "href" and not (value or "#").startswith("#"):
+                # A link is followed by a person, to a file that lies beside the page.
+                assert re.fullmatch(r"(figures|images)/[a-z0-9-]+\.(svg|png|csv)", value or "")
+                assert (run / str(value)).is_file(), value
+            else:
+                assert value is None or value.startswith(("data:", "#")), value
     assert "http:" not in text and "https:" not in text
     assert "url(" not in text and "@import" not in text and not page.all("link")
 
 
 def test_policy_allows_our_script_and_no_other(figures: Figures, make_run: MakeRun) -> None:
-    text = write_report(make_run(figures)).read_text(encoding="utf-8")
+    text = render(Sources.of(make_run(figures)))
     (script,) = re.findall(r"<script>(.*?)</script>", text, flags=re.DOTALL)
     digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = next(m["content"] for m in Page(text).all("meta") if "http-equiv" in m)
@@ -74,7 +79,7 @@ def test_headline_and_central_figures(figures: Figures, make_run: MakeRun) -> No
 
 
 def test_means_carry_their_intervals(figures: Figures, make_run: MakeRun) -> None:
-    text = write_report(make_run(figures)).read_text(encoding="utf-8")
+    text = render(Sources.of(make_run(figures)))
     row = re.search(r'<tr class="model">.*?</tr>', text, flags=re.DOTALL)
     assert row is not None
     squeezed = re.sub(r"\s+", " ", re.sub(r"<[^>]*>", " ", row[0]))
@@ -85,8 +90,8 @@ def test_means_carry_their_intervals(figures: Figures, make_run: MakeRun) -> Non
 
 def test_no_mean_is_best_among_those_of_other_items(figures: Figures, make_run: MakeRun) -> None:
     figures["benchmarks"]["rewards"]["sft"]["clip"]["n"] = 258
-    text = write_report(make_run(figures)).read_text(encoding="utf-8")
-    table = text.partition('<table class="data means">')[2].partition("</table>")[0]
+    text = render(Sources.of(make_run(figures)))
+    table = text.partition('<table class="data means sortable">')[2].partition("</table>")[0]
     assert table.count('class="num best"') == 5, "the other columns have theirs"
     assert table.count("n = 258") == 1 and table.count("n = 260") == 3
     assert "rest on different" in text
@@ -152,7 +157,7 @@ def test_a_run_of_little_leaves_sections_out(figures: Figures, make_run: MakeRun
 
 
 def test_recorded_rows_are_marked(figures: Figures, make_run: MakeRun) -> None:
-    text = write_report(make_run(figures)).read_text(encoding="utf-8")
+    text = render(Sources.of(make_run(figures)))
     row = re.search(r'<th scope="row">sft.*?</th>', text, flags=re.DOTALL)
     assert row is not None and "recorded" in row[0]
     row = re.search(r'<th scope="row">stable-cascade.*?</th>', text, flags=re.DOTALL)
@@ -160,7 +165,7 @@ def test_recorded_rows_are_marked(figures: Figures, make_run: MakeRun) -> None:
 
 
 def test_papers_figures_stand_apart(figures: Figures, make_run: MakeRun) -> None:
-    text = write_report(make_run(figures)).read_text(encoding="utf-8")
+    text = render(Sources.of(make_run(figures)))
     before, _, rest = text.partition('<aside class="paper"')
     panel, _, after = rest.partition("</aside>")
     assert "reported at paper scale, not comparable" in panel
@@ -171,7 +176,7 @@ def test_papers_figures_stand_apart(figures: Figures, make_run: MakeRun) -> None
 def test_images_have_words_and_headers_have_scope(figures: Figures, make_run: MakeRun) -> None:
     page = page_of(make_run(figures))
     shots = [img for img in page.all("img") if (img["src"] or "").startswith("data:image")]
-    assert len(shots) == 12 * 4
+    assert len(shots) == 12 * 4 + 3 * 2 * 2 * 3  # the gallery; both ends of three rewards
     assert all(img.get("alt") for img in shots)
     assert all(th.get("scope") for th in page.all("th"))
     assert len(page.all("table")) == len(page.all("caption"))
@@ -182,8 +187,8 @@ def test_images_have_words_and_headers_have_scope(figures: Figures, make_run: Ma
 
 
 def test_both_themes_are_there(figures: Figures, make_run: MakeRun) -> None:
-    text = write_report(make_run(figures)).read_text(encoding="utf-8")
-    light, _, dark = text.partition("@media (prefers-color-scheme: dark)")
+    text = render(Sources.of(make_run(figures)))
+    light, _, dark = text.partition("@media screen and (prefers-color-scheme: dark)")
     wanted = set(re.findall(r"(--(?:bg|card|ink|soft|line|win|lose|gold|track)):", light))
     assert len(wanted) == 9
     assert wanted <= set(re.findall(r"(--[a-z]+):", dark))
@@ -191,8 +196,12 @@ def test_both_themes_are_there(figures: Figures, make_run: MakeRun) -> None:
 
 def test_same_run_same_page(figures: Figures, make_run: MakeRun) -> None:
     run = make_run(figures)
-    first = write_report(run).read_bytes()
-    assert write_report(run).read_bytes() == first
+    first = {path: path.read_bytes() for path in (run, *run.glob("figures/*")) if path.is_file()}
+    page = write_report(run).read_bytes()
+    drawn = {path: path.stat().st_mtime_ns for path in run.glob("figures/*")}
+    assert write_report(run).read_bytes() == page
+    assert {path: path.stat().st_mtime_ns for path in run.glob("figures/*")} == drawn
+    assert first == {} and len(drawn) > 10
 
 
 def test_a_page_outlives_its_suite(

@@ -18,10 +18,10 @@ from rich.console import Console
 
 from ppdbench import plugins
 from ppdbench.protocols import PaperRow
+from ppdbench.reports import html
 from ppdbench.reports.calibrated import calibrated
-from ppdbench.reports.headline import calibration_headline, judge_headline
-from ppdbench.reports.html import write_report
 from ppdbench.reports.judge_bill import calls, dollars
+from ppdbench.reports.judge_headline import calibration_headline, judge_headline
 from ppdbench.reports.judge_table import calibration_tables, judge_tables
 from ppdbench.reports.judged import bounds, judged
 from ppdbench.reports.verdicts import verdicts
@@ -55,7 +55,7 @@ def render(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Render:
         if "judge_shown" in figures["benchmarks"]:
             judged_figures.add_images(run, figures)
         (run / "summary.json").write_text(json.dumps(figures), encoding="utf-8")
-        found = Page(write_report(run).read_text(encoding="utf-8"))
+        found = Page(html.render(html.Sources.of(run)))
         assert not NOTHING.search(found.text()), NOTHING.search(found.text())
         return found
 
@@ -207,7 +207,7 @@ def test_nothing_outside_of_the_run_is_shown(figures: Figures, tmp_path: Path) -
     run.mkdir()
     judged_figures.add_images(run, figures)
     assert (tmp_path / "out.png").is_file()
-    for verdict in verdicts(run, figures):
+    for verdict in verdicts(run, {}, figures):
         assert verdict.shots[0].dispreferred.uri and not verdict.shots[3].dispreferred.uri
 
 
@@ -363,9 +363,12 @@ def test_the_page_of_a_calibration(calibration: Figures, render: Render) -> None
         "76.2% 74.2–78.2 of consistent answers, which are 81.2% 79.2–83.2 of all",
     ):
         assert what in text, what
-    assert page.text("h1") == (
-        "vlm is personalised: 70.1% of its answers are the user's own choice"
-    )
+    assert page.text("h1") == "vlm is personalised"
+    assert (
+        "70.1% of its answers (95% interval 68.6–71.6, n = 120 users, 2,400 choices) are the "
+        "user's own choice; own minus another user's shots +19.3 points (95% interval +17.3 to "
+        "+21.3)."
+    ) in text
     assert "Whose picture does the judge pick?" not in text and "Incomplete" not in text
     assert len(page.all("svg")) == 1 and "1.7–4.2" in page.text("text")
     for absent in ("Gallery", "Mean scores", "0 of 0", "a row of rewards"):

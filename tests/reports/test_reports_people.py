@@ -17,7 +17,7 @@ from rich.console import Console
 from ppdbench.reports.contact_sheet import Column, contact_sheet
 from ppdbench.reports.curves import HEIGHT, WIDTH, Series, plot
 from ppdbench.reports.headline import people_headline
-from ppdbench.reports.html import write_report
+from ppdbench.reports.html import Sources, render
 from ppdbench.reports.people import people
 from ppdbench.reports.people_table import people_tables
 
@@ -40,7 +40,7 @@ def run(figures: Figures, make_run: MakeRun) -> Path:
 
 
 def page_of(folder: Path) -> Page:
-    return Page(write_report(folder).read_text(encoding="utf-8"))
+    return Page(render(Sources.of(folder)))
 
 
 def printed(figures: Figures, width: int = 80) -> str:
@@ -170,7 +170,7 @@ def test_a_run_of_people_alone_has_its_own_headline(figures: Figures, make_run: 
 
 
 @pytest.mark.parametrize("withheld", [None, "9 of 90 groups have no embedding"])
-def test_a_run_of_encoders_alone_asks_who_is_told_apart(
+def test_a_run_of_encoders_alone_says_who_is_told_apart(
     figures: Figures, make_run: MakeRun, withheld: str | None
 ) -> None:
     users = people_figures.benchmarks()["users"]
@@ -179,9 +179,14 @@ def test_a_run_of_encoders_alone_asks_who_is_told_apart(
     run = make_run(figures)
     (run / "generations.jsonl").unlink()
     page = page_of(run)
-    assert page.text("h1").startswith("Who can be told apart by llava-")
-    assert page.text("h1").endswith(" and onehot?")
     text = page.text()
+    if withheld:
+        assert page.text("h1") == "No headline: who can be told apart is not known"
+        assert "in 89.3% by" not in text
+    else:
+        assert page.text("h1").startswith("Users are told apart by llava-")
+        assert page.text("h1").endswith(", and nothing is measured of onehot")
+        assert "(95% interval 84.3–93.3, 300 tests of 300 users, by chance 5.3%)." in text
     assert "nothing was measured against" not in text and "Coverage" not in text
     assert ("The headline is withheld: 9 of 90" in text) == bool(withheld)
     headings = {attrs.get("id") for attrs in page.all("h2")}
@@ -235,7 +240,7 @@ def test_what_is_withheld_says_why_everywhere(figures: Figures, make_run: MakeRu
         for trend in (walk["first"], walk["second"]):
             trend.update({**dict.fromkeys(trend), "n": 96, "n_pairs": 48, "reason": reason})
     text = page_of(make_run(figures)).text()
-    assert f"No headline for ppd and people: {reason}" in text
+    assert f"No headline for ppd and people : {reason}" in text
     assert text.count(f"undefined: {reason}") > 5
     assert not re.search(r"\b(None|nan|NaN|null)\b", text)
     table = printed(figures)

@@ -23,6 +23,7 @@ def cell(
 ) -> dict[str, Any]:
     """Figures of an arm from shares of its n: consistent wins and losses, and the two flips."""
     w, lo, ff, ss = (round(share * n) for share in (wins, losses, first, second))
+    ss = min(ss, n - w - lo - ff)  # rounded shares of a whole may exceed it
     ties = n - w - lo - ff - ss
     coverage, kept = (w + lo) / n, w / (w + lo) if w + lo else None
     rate = (w + (n - w - lo) / 2) / n

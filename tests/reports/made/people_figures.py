@@ -171,7 +171,7 @@ def benchmarks() -> dict[str, Any]:
                 },
                 "onehot": {
                     **dict.fromkeys(accuracy(0, 0, 0)),
-                    "n_users": 0,
+                    **dict.fromkeys(("n_users", "n_test", "n_missing"), 0),
                     "reason": "not applicable: it reads who the user is",
                     "controls": {},
                     "probe": {
