@@ -22,8 +22,8 @@ from typing import Any, cast, get_args
 import numpy as np
 from result_file import RESULTS, header, write_result
 
-from ppdbench.benchmarks.probe import probe_encoder
-from ppdbench.benchmarks.user_classifier import identify
+from ppdbench.benchmarks.users.classifier import identify
+from ppdbench.benchmarks.users.probe import probe_encoder
 from ppdbench.data.images import decode_image
 from ppdbench.protocols import EvaluatedUser, LoadContext, PreferencePair, UserEncoder, UserSplit
 from ppdbench.statistics.intervals import cluster_bootstrap_mean

@@ -3,7 +3,7 @@
 Each generator is given what it declares and no more: shots are decoded for those that read shots,
 users are embedded for those that hear embeddings or a profile, each encoder and set of shots once.
 A finished run has nothing to do here. Elsewhere: who is drawn for whom, and whom an encoder cannot
-serve (`plan_personal`), embedding itself (`ppdbench.users.encode`).
+serve (`personal.plan`), embedding itself (`ppdbench.users.encode`).
 """
 
 from __future__ import annotations

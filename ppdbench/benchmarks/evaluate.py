@@ -20,12 +20,12 @@ from ppdbench.benchmarks.guard import (
     interruptible,
     raise_if_withheld,
 )
+from ppdbench.benchmarks.interpolation.simplex import STEP
 from ppdbench.benchmarks.job import Job, plan
 from ppdbench.benchmarks.make_generators import make_generators
 from ppdbench.benchmarks.measure import measure
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.benchmarks.selection import BENCHMARKS, check_names, select
-from ppdbench.benchmarks.simplex import STEP
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import Events, People, SuiteFiles
 from ppdbench.runs.captions import write_captions
@@ -138,7 +138,7 @@ def _work(
     )
     looked_at = measure(run, job.items, scorers, batch_size=batch_size, events=events)
     if "tradeoff" in job.benchmarks:
-        from ppdbench.benchmarks.measure_tradeoff import measure_tradeoff
+        from ppdbench.benchmarks.tradeoff.measure import measure_tradeoff
 
         looked_at += measure_tradeoff(
             run, job, contexts, scorers, batch_size=batch_size, events=events
@@ -159,8 +159,8 @@ def _tell_users_apart(
     run: RunDirectory, job: Job, people: People, events: Events, *, by_name: bool
 ) -> int:
     """Benchmark `users`; left out where its pairs are missing and nobody asked for it by name."""
-    from ppdbench.benchmarks.users import measure_users
-    from ppdbench.benchmarks.users_probe import measure_probes
+    from ppdbench.benchmarks.users.classify import measure_users
+    from ppdbench.benchmarks.users.probes import measure_probes
 
     encoders, limit = list(job.encoders.values()), job.limit
     try:

@@ -1,6 +1,6 @@
 """A run's job: what is measured on whom, and every item to draw for it.
 
-Elsewhere: which benchmarks (`selection`), the items (`plan`, `plan_personal`), doing the
+Elsewhere: which benchmarks (`selection`), the items (`plan`, `personal.plan`), doing the
 job (`evaluate`).
 """
 
@@ -11,17 +11,17 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ppdbench.benchmarks.contexts import ENCODED, encoder_of
-from ppdbench.benchmarks.plan import BY_REWARDS, Drawn, Item, plan_rewards
-from ppdbench.benchmarks.plan_interpolation import (
+from ppdbench.benchmarks.interpolation.plan import (
     Interpolation,
     interpolation,
     plan_interpolation,
 )
-from ppdbench.benchmarks.plan_personal import plan_personal, served
-from ppdbench.benchmarks.plan_tradeoff import Tradeoff, plan_tradeoff, tradeoff
-from ppdbench.benchmarks.roles import Roles, assign_roles
+from ppdbench.benchmarks.interpolation.simplex import STEP
+from ppdbench.benchmarks.personal.plan import plan_personal, served
+from ppdbench.benchmarks.personal.roles import Roles, assign_roles
+from ppdbench.benchmarks.plan import BY_REWARDS, Drawn, Item, plan_rewards
 from ppdbench.benchmarks.selection import OF_PEOPLE
-from ppdbench.benchmarks.simplex import STEP
+from ppdbench.benchmarks.tradeoff.plan import Tradeoff, plan_tradeoff, tradeoff
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Caption, Events, Generator, GeneratorInfo, Suite, UserEncoder
 

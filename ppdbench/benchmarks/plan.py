@@ -4,8 +4,8 @@ An item says lightly for whom it is drawn: pixels and embeddings of a user are m
 item is really missing (`contexts`). For benchmark `rewards` a generator that conditions on reward
 weights draws every caption once for each synthetic user, the paper's one-hot mixtures; any other
 draws it once, for nobody. Elsewhere: the items of benchmarks `interpolation`
-(`plan_interpolation`), `tradeoff` (`plan_tradeoff`), `personal` (`plan_personal`) and `judge`
-(`plan_judge`).
+(`interpolation.plan`), `tradeoff` (`tradeoff.plan`), `personal` (`personal.plan`)
+and `judge` (`judge.plan`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 A picture follows from suite version, sampling, the generator's and its encoder's revisions, the
 users and the item; where all of these are the same, so is the picture. Judging by a second judge
-then draws nothing. Elsewhere: drawing (`generate`), what a run's spec holds (`job`, `judge_job`).
+then draws nothing. Elsewhere: drawing (`generate`), what a run's spec holds (`job`, `judge.job`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """A row: one generator's results in one benchmark, drawn in this run or recorded before.
 
 Elsewhere: where results come from (`runs.results`, `leaderboard.recorded`), what is made of rows
-(`rewards`, `gains`, `fidelity`, `personal`).
+(`rewards.figures`, `rewards.gains`, `fidelity`, `personal.figures`).
 """
 
 from __future__ import annotations

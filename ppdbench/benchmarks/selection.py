@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from ppdbench import plugins
 from ppdbench.benchmarks.contexts import ENCODED
-from ppdbench.benchmarks.plan_personal import hears_users
+from ppdbench.benchmarks.personal.plan import hears_users
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError, unknown_name
 from ppdbench.protocols import (
     Events,

@@ -1,8 +1,8 @@
 """summary.json: the run's figures with everything a reader needs to judge them.
 
 It is computed from records alone, and computed again only when one of its inputs changed; which,
-its field `inputs` tells. Elsewhere: the figures (`rewards`, `personal`), the rows they compare
-(`rows`), the records (`runs.results`).
+its field `inputs` tells. Elsewhere: the figures (`rewards.figures`, `personal.figures`), the rows
+they compare (`rows`), the records (`runs.results`).
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from typing import Any
 
 from ppdbench import __version__
 from ppdbench.benchmarks.job import Job
+from ppdbench.benchmarks.personal.roles import Roles
 from ppdbench.benchmarks.plan import BY_REWARDS, Drawn
-from ppdbench.benchmarks.roles import Roles
 from ppdbench.benchmarks.rows import (
     Row,
     about,
@@ -25,11 +25,11 @@ from ppdbench.benchmarks.rows import (
     recorded_row,
 )
 from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
-from ppdbench.benchmarks.tradeoff_divergence import FILE as DIVERGENCE_FILE
-from ppdbench.benchmarks.tradeoff_diversity import FILE as DIVERSITY_FILE
-from ppdbench.benchmarks.tradeoff_lines import setting_of
-from ppdbench.benchmarks.users_probe import FILE as PROBES_FILE
-from ppdbench.benchmarks.users_records import FILE as USERS_FILE
+from ppdbench.benchmarks.tradeoff.divergence import FILE as DIVERGENCE_FILE
+from ppdbench.benchmarks.tradeoff.diversity import FILE as DIVERSITY_FILE
+from ppdbench.benchmarks.tradeoff.lines import setting_of
+from ppdbench.benchmarks.users.probes import FILE as PROBES_FILE
+from ppdbench.benchmarks.users.records import FILE as USERS_FILE
 from ppdbench.leaderboard.curves import Curves, recorded_curves
 from ppdbench.leaderboard.recorded import Baseline, Crowd, RecordedEntry, recorded
 from ppdbench.protocols import Events, Suite, Truth
@@ -150,7 +150,7 @@ def _summary(
     if "rewards" in rows:
         benchmarks |= _rewards(job, rows["rewards"], entries, rewards, classified, withheld)
     if "interpolation" in rows and job.interpolation:
-        from ppdbench.benchmarks.interpolation import summarise_interpolation
+        from ppdbench.benchmarks.interpolation.figures import summarise_interpolation
 
         benchmarks |= summarise_interpolation(
             job.interpolation,
@@ -160,7 +160,7 @@ def _summary(
             withheld,
         )
     if "tradeoff" in rows and job.tradeoff:
-        from ppdbench.benchmarks.tradeoff import summarise_tradeoff
+        from ppdbench.benchmarks.tradeoff.figures import summarise_tradeoff
 
         drawn = rows["tradeoff"]
         benchmarks |= summarise_tradeoff(run.path, job, drawn, rewards, curves, withheld)
@@ -252,7 +252,7 @@ def _rewards(
 ) -> dict[str, Any]:
     """The figures of benchmark `rewards`."""
     # Late, for scipy is behind them.
-    from ppdbench.benchmarks.rewards import Comparison, summarise
+    from ppdbench.benchmarks.rewards.figures import Comparison, summarise
     from ppdbench.benchmarks.training_seeds import families, training_seeds
 
     items = [item for item in job.items if item.benchmark == "rewards"]
@@ -292,7 +292,7 @@ def _users(run: RunDirectory, job: Job, fail_on_error: float) -> tuple[dict[str,
     An encoder's are where too many groups have no embedding by it. The run is about the model's
     own encoder; without a model, about all.
     """
-    from ppdbench.benchmarks.users_figures import Ceilings, summarise_users
+    from ppdbench.benchmarks.users.figures import Ceilings, summarise_users
 
     truth = job.suite.people.truth if job.suite.people else None
     ceilings: Ceilings | None = None
@@ -328,8 +328,8 @@ def _personal(
     withheld: str | None,
 ) -> dict[str, Any]:
     """The figures of benchmark `personal`."""
-    from ppdbench.benchmarks.personal import PersonalComparison, summarise_personal
-    from ppdbench.benchmarks.shown_users import shown_users
+    from ppdbench.benchmarks.personal.figures import PersonalComparison, summarise_personal
+    from ppdbench.benchmarks.personal.shown_users import shown_users
 
     encoder = job.generators[job.model].info.encoder or ""
     return summarise_personal(

@@ -1,6 +1,6 @@
 """When a run's summary.json is written: unless it stands for these very inputs already.
 
-Elsewhere: what is in it (`summary`, `judge_summary`, `calibration_summary`).
+Elsewhere: what is in it (`summary`, `judge.summary`, `calibration.summary`).
 """
 
 from __future__ import annotations

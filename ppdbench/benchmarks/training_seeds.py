@@ -2,7 +2,7 @@
 
 A row's siblings are called `<name>-seed-<n>` and were made with its very settings but for the
 training's seed, which a generator tells as `settings["training"]["seed"]`. A row and its siblings
-are a family. Elsewhere: one model's figures (`rewards`), how a spread widens an interval
+are a family. Elsewhere: one model's figures (`rewards.figures`), how a spread widens an interval
 (`statistics.training_spread`).
 """
 

@@ -55,10 +55,10 @@ def run(
     The users are in no benchmark. Exit code 1, and the words "not personalised", where a user's own
     shots do not beat another user's. `ppdbench judge` shows the calibration it finds in --runs.
     """
-    from ppdbench.benchmarks.calibrate import NotPersonalised, calibrate
-    from ppdbench.benchmarks.calibration_job import CalibrationRequest, calibration_cost
+    from ppdbench.benchmarks.calibration.job import CalibrationRequest, calibration_cost
+    from ppdbench.benchmarks.calibration.run import NotPersonalised, calibrate
     from ppdbench.benchmarks.guard import TooManyFailures
-    from ppdbench.benchmarks.judge_job import JudgeChoice
+    from ppdbench.benchmarks.judge.job import JudgeChoice
     from ppdbench.cli.console import Console
     from ppdbench.cli.judge import show_cost
     from ppdbench.cli.results import show_run, write_report_if_older

@@ -35,7 +35,7 @@ def run(
     Every difference has its interval, its test and the smallest effect that it would have found.
     Nothing is drawn, scored or asked; the runs' folders are only read.
     """
-    from ppdbench.benchmarks.compare import compare
+    from ppdbench.benchmarks.compare.run import compare
     from ppdbench.cli.console import Console
     from ppdbench.cli.results import require_run, show_run, write_report_if_older
 

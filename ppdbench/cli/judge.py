@@ -1,7 +1,7 @@
 """`ppdbench judge`: would the user pick the model's picture? An order-flipped judge and its checks.
 
-Elsewhere: the job itself (`benchmarks/judge.py`), what it would take (`benchmarks/judge_cost.py`),
-the page and the table (`reports/`).
+Elsewhere: the job itself (`benchmarks/judge/run.py`), what it would take
+(`benchmarks/judge/cost.py`), the page and the table (`reports/`).
 """
 
 from __future__ import annotations
@@ -97,8 +97,8 @@ def run(
     judge: shots of its own, controls, bias for a place, its calibration. The same command again
     goes on where the last one stopped and asks nothing that was answered.
     """
-    from ppdbench.benchmarks.judge import JudgeChoice, JudgeRequest, TooManyFailures, run_judge
-    from ppdbench.benchmarks.judge_cost import judge_cost
+    from ppdbench.benchmarks.judge.cost import judge_cost
+    from ppdbench.benchmarks.judge.run import JudgeChoice, JudgeRequest, TooManyFailures, run_judge
     from ppdbench.cli.console import Console
     from ppdbench.cli.results import show_run, write_report_if_older
     from ppdbench.errors import BudgetReached

@@ -76,7 +76,7 @@ def curves(
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
     """Put a run's rows of benchmark tradeoff among the curves on record, caption by caption."""
-    from ppdbench.benchmarks.tradeoff_record import record_curves
+    from ppdbench.benchmarks.tradeoff.record import record_curves
     from ppdbench.cli.console import Console
     from ppdbench.cli.results import read_summary, require_run
 

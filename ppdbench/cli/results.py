@@ -70,7 +70,7 @@ def write_page(folder: Path) -> None:
     """
     # Late: a finished run, shown again, needs no plots.
     if is_comparison(json.loads(read_summary(folder))):
-        from ppdbench.reports.compared import write_comparison
+        from ppdbench.reports.compare.page import write_comparison
 
         write_comparison(folder)
     else:
@@ -86,18 +86,18 @@ def is_comparison(summary: Any) -> bool:
 
 def show_run(folder: Path, console: Console) -> None:
     """Print the tables and the places of a run's files, and with `--json` its summary."""
-    from ppdbench.reports.interpolation_table import interpolation_tables
-    from ppdbench.reports.judge_table import calibration_tables, judge_tables
-    from ppdbench.reports.people_table import people_tables
+    from ppdbench.reports.interpolation.table import interpolation_tables
+    from ppdbench.reports.judge.table import calibration_tables, judge_tables
+    from ppdbench.reports.people.table import people_tables
     from ppdbench.reports.tables import eval_table
-    from ppdbench.reports.tradeoff_table import tradeoff_tables
+    from ppdbench.reports.tradeoff.table import tradeoff_tables
 
     text = read_summary(folder)
     console.place("summary", folder / "summary.json")
     console.place("report", folder / "report.html")
     summary = json.loads(text)
     if is_comparison(summary):
-        from ppdbench.reports.compare_table import comparison_tables
+        from ppdbench.reports.compare.table import comparison_tables
 
         for table in comparison_tables(summary):
             console.show(table)

@@ -4,8 +4,8 @@ A suite's curves are one file, `leaderboards/<suite>/tradeoff.jsonl`: a header (
 which baseline, by which scorers, on which captions, from how many noises each; and of each row who
 it is), then one line a row and user with one number a caption, a mean over its noises, for each
 thing measured. All of it counts, or none: where suite, baseline, scorers or noises are not the
-run's, it is left out, and a note says why. Elsewhere: what is made of it (`benchmarks.tradeoff`),
-where its numbers come from (`benchmarks.tradeoff_lines`).
+run's, it is left out, and a note says why. Elsewhere: what is made of it
+(`benchmarks.tradeoff.figures`), where its numbers come from (`benchmarks.tradeoff.lines`).
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ scorers, beside which baseline) and scores.jsonl (one line an item). It counts o
 scorers, baseline and noise are the ones of the run that reads it; else it is left out, and a note
 says why. Its pictures for people count where people and truth are the run's too; of them those are
 recorded that win rates rest on. Elsewhere: what the numbers of a run are (`runs.results`), how
-entries are compared (`benchmarks.rewards`, `benchmarks.personal`).
+entries are compared (`benchmarks.rewards.figures`, `benchmarks.personal.figures`).
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 All text of a run is escaped by the templates. The script's hash is what a page's content security
 policy allows to run; nothing else may, and no request leaves a page. Elsewhere: the pages
-(`html`, `compared`), their layout (`templates/`).
+(`html`, `compare.page`), their layout (`templates/`).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """All figures of a run's page that are written as files, in the order of the page.
 
-Elsewhere: what a figure is and how one is added (`figure_files`); a comparison has a list of its
-own (`compared`).
+Elsewhere: what a figure is and how one is added (`files.figure`); a comparison has a list of its
+own (`compare.page`).
 """
 
 from __future__ import annotations
@@ -9,14 +9,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ppdbench.reports.figure_files import Figure
-from ppdbench.reports.figures_of_calibration import calibration_figures
-from ppdbench.reports.figures_of_interpolation import interpolation_figures
-from ppdbench.reports.figures_of_judge import judge_figures
-from ppdbench.reports.figures_of_people import people_figures
-from ppdbench.reports.figures_of_rewards import reward_figures
-from ppdbench.reports.figures_of_tradeoff import tradeoff_figures
-from ppdbench.reports.figures_of_users import users_figures
+from ppdbench.reports.files.figure import Figure
+from ppdbench.reports.interpolation.figures import interpolation_figures
+from ppdbench.reports.judge.calibration_figures import calibration_figures
+from ppdbench.reports.judge.figures import judge_figures
+from ppdbench.reports.people.figures import people_figures
+from ppdbench.reports.people.users_figures import users_figures
+from ppdbench.reports.rewards.figures import reward_figures
+from ppdbench.reports.tradeoff.figures import tradeoff_figures
 
 
 def figures_of(summary: Mapping[str, Any]) -> list[Figure]:

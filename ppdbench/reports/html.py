@@ -2,7 +2,7 @@
 
 No request leaves the page: styles, script and images are inside, and its content security policy
 forbids the rest. All text of a run is escaped by the template. Elsewhere: what the sections say
-(`page`, `details`), how templates are filled (`environment`), their layout
+(`rewards.section`, `details`), how templates are filled (`environment`), their layout
 (`templates/report.html.j2`), the terminal's table (`tables`).
 """
 
@@ -18,12 +18,11 @@ from typing import TYPE_CHECKING, Any
 from ppdbench import plugins
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Caption, PaperRow, People
-from ppdbench.reports import details, page
-from ppdbench.reports.calibrated import calibrated
+from ppdbench.reports import details
 from ppdbench.reports.environment import fill
 from ppdbench.reports.extremes import people_extremes, reward_extremes
-from ppdbench.reports.figure_files import write_figures
 from ppdbench.reports.figure_list import figures_of
+from ppdbench.reports.files.figure import write_figures
 from ppdbench.reports.gallery import gallery, pictures_in
 from ppdbench.reports.headline import (
     Headline,
@@ -31,21 +30,23 @@ from ppdbench.reports.headline import (
     people_headline,
     users_headline,
 )
-from ppdbench.reports.identified import PAPER, identified
-from ppdbench.reports.interpolation import interpolation
-from ppdbench.reports.interpolation_headline import interpolation_headline
-from ppdbench.reports.judge_bill import judge_bill
-from ppdbench.reports.judge_headline import calibration_headline, calibration_of, judge_headline
-from ppdbench.reports.judged import judged
-from ppdbench.reports.mean_table import means
-from ppdbench.reports.people import people
-from ppdbench.reports.people_gallery import people_gallery
+from ppdbench.reports.interpolation.gallery import simplex_gallery
+from ppdbench.reports.interpolation.headline import interpolation_headline
+from ppdbench.reports.interpolation.section import interpolation
+from ppdbench.reports.judge.bill import judge_bill
+from ppdbench.reports.judge.calibrated import calibrated
+from ppdbench.reports.judge.headline import calibration_headline, calibration_of, judge_headline
+from ppdbench.reports.judge.section import judged
+from ppdbench.reports.judge.verdicts import verdicts
+from ppdbench.reports.people.gallery import people_gallery
+from ppdbench.reports.people.identified import PAPER, identified
+from ppdbench.reports.people.section import people
+from ppdbench.reports.rewards import section as page
+from ppdbench.reports.rewards.mean_table import means
+from ppdbench.reports.rewards.training import training
 from ppdbench.reports.shown_records import shown_records
-from ppdbench.reports.simplex_gallery import simplex_gallery
-from ppdbench.reports.tradeoff import tradeoff
-from ppdbench.reports.tradeoff_headline import tradeoff_headline
-from ppdbench.reports.training import training
-from ppdbench.reports.verdicts import verdicts
+from ppdbench.reports.tradeoff.headline import tradeoff_headline
+from ppdbench.reports.tradeoff.section import tradeoff
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.captions import read_captions
 from ppdbench.runs.images import ImageStore

@@ -2,7 +2,8 @@
 
 Coordinates are those of an SVG. A root axis is drawn by the square root of its values: it begins at
 0, where a logarithm has no place, and keeps small values apart from each other. Elsewhere: the
-drawings (`weight_steps`, `divergence_plot`), equally spaced places (`curves`).
+drawings (`interpolation.weight_steps`, `tradeoff.divergence_plot`), equally spaced places
+(`curves`).
 """
 
 from __future__ import annotations

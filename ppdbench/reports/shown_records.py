@@ -1,7 +1,8 @@
 """Where each picture of a page comes from: its item's record, with the file and line that hold it.
 
 A picture says its item; the records are listed at the end of the page, an anchor each. Elsewhere:
-the pictures (`gallery`, `extremes`, `people_gallery`, `verdicts`), the records (`runs.results`).
+the pictures (`gallery`, `extremes`, `people.gallery`, `judge.verdicts`), the records
+(`runs.results`).
 """
 
 from __future__ import annotations

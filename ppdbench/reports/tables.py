@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.reports import details, page
+from ppdbench.reports import details
 from ppdbench.reports.figures import MINUS, Shown, Verdict
 from ppdbench.reports.headline import headline, reward_names, reward_title
-from ppdbench.reports.mean_table import means
-from ppdbench.reports.training import training_seeds
+from ppdbench.reports.rewards import section as page
+from ppdbench.reports.rewards.mean_table import means
+from ppdbench.reports.rewards.training import training_seeds
 
 if TYPE_CHECKING:
     from rich.table import Table

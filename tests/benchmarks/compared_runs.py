@@ -12,7 +12,7 @@ import toy_runs
 from summary_schema import problems
 from toy_runs import summary_of
 
-from ppdbench.benchmarks.compare import compare
+from ppdbench.benchmarks.compare.run import compare
 
 SIGNED = ("difference", "ci_low", "ci_high")
 RATES = ("win_rate", "ci_low", "ci_high")

@@ -20,7 +20,7 @@ from judged_town import calibrated, judge, use_judges
 from town_runs import run as run_town
 from toy_runs import run as run_toy
 
-from ppdbench.benchmarks.compare import compare
+from ppdbench.benchmarks.compare.run import compare
 from ppdbench.benchmarks.guard import TooManyFailures
 from ppdbench.errors import BudgetReached
 from ppdbench.leaderboard import recorded as leaderboard

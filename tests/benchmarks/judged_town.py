@@ -18,11 +18,11 @@ from town_runs import use_town
 from toy_runs import summary_of
 
 from ppdbench import plugins
-from ppdbench.benchmarks import judge_summary  # noqa: F401 - at once, not while somebody waits
-from ppdbench.benchmarks.calibrate import calibrate
-from ppdbench.benchmarks.calibration_job import CalibrationRequest
-from ppdbench.benchmarks.judge import run_judge
-from ppdbench.benchmarks.judge_job import JudgeChoice, JudgeRequest
+from ppdbench.benchmarks.calibration.job import CalibrationRequest
+from ppdbench.benchmarks.calibration.run import calibrate
+from ppdbench.benchmarks.judge import summary  # noqa: F401 - at once, not while somebody waits
+from ppdbench.benchmarks.judge.job import JudgeChoice, JudgeRequest
+from ppdbench.benchmarks.judge.run import run_judge
 from ppdbench.judges.ask import FILE
 from ppdbench.runs.records import read_records
 

@@ -18,10 +18,10 @@ from judged_town import calibrated, files_of, records_of, use_judges
 from people_world import CALIBRATION, CHOICES, EACH, FIRST_CHOICE
 from toy_runs import figures, summary_of
 
-from ppdbench.benchmarks.calibrate import NotPersonalised
-from ppdbench.benchmarks.calibration_figures import summarise_calibration
+from ppdbench.benchmarks.calibration.figures import summarise_calibration
+from ppdbench.benchmarks.calibration.plan import Choice, call_id
+from ppdbench.benchmarks.calibration.run import NotPersonalised
 from ppdbench.benchmarks.guard import TooManyFailures
-from ppdbench.benchmarks.plan_calibration import Choice, call_id
 from ppdbench.errors import BudgetReached, Interrupted, MissingPrerequisite, UsageError
 from ppdbench.protocols import Question
 

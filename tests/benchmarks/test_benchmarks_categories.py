@@ -15,7 +15,7 @@ from toy_runs import run, summary_of, use_toy_world
 
 from ppdbench import plugins
 from ppdbench.benchmarks.evaluate import TooManyFailures
-from ppdbench.benchmarks.rewards import by_category, cell
+from ppdbench.benchmarks.rewards.figures import by_category, cell
 from ppdbench.benchmarks.rows import Row
 from ppdbench.protocols import Caption, GenerationRequest
 from ppdbench.reports.html import write_report

@@ -14,7 +14,7 @@ import pytest
 from compared_runs import cells, check_mirrored, compared, copied, measured
 from toy_runs import use_toy_world
 
-from ppdbench.benchmarks.compare import compare
+from ppdbench.benchmarks.compare.run import compare
 from ppdbench.protocols import GenerationRequest
 from ppdbench.runs.records import RecordWriter, read_records
 

@@ -9,8 +9,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from ppdbench.benchmarks.compare_cells import ALIKE, difference, draws, head_to_head, settle
-from ppdbench.benchmarks.compare_runs import RunPair
+from ppdbench.benchmarks.compare.cells import ALIKE, difference, draws, head_to_head, settle
+from ppdbench.benchmarks.compare.runs import RunPair
 from ppdbench.statistics.power import minimum_detectable_rate
 
 N = 96

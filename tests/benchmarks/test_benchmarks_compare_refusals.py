@@ -15,7 +15,7 @@ from compared_runs import compared, copied, measured
 from judged_town import calibrated, use_judges
 from toy_runs import use_toy_world
 
-from ppdbench.benchmarks.compare import compare
+from ppdbench.benchmarks.compare.run import compare
 from ppdbench.benchmarks.evaluate import TooManyFailures
 from ppdbench.errors import FingerprintMismatch, PpdbenchError, UsageError
 from ppdbench.protocols import SamplingSpec

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppdbench.benchmarks.gains import gains, gold_gains
+from ppdbench.benchmarks.rewards.gains import gains, gold_gains
 from ppdbench.benchmarks.rows import Row
 from ppdbench.runs.results import Result
 

@@ -13,8 +13,8 @@ import pytest
 from scipy import stats
 from toy_runs import run, summary_of, use_toy_world
 
-from ppdbench.benchmarks.plan_interpolation import interpolation, plan_interpolation
-from ppdbench.benchmarks.simplex import Simplex, edge_name
+from ppdbench.benchmarks.interpolation.plan import interpolation, plan_interpolation
+from ppdbench.benchmarks.interpolation.simplex import Simplex, edge_name
 from ppdbench.errors import UsageError
 from ppdbench.protocols import Caption, GeneratorInfo
 from ppdbench.runs.records import read_records

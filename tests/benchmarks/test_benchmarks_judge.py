@@ -17,7 +17,7 @@ from judged_town import FEW, files_of, judge, judged, records_of, request, use_j
 from people_world import EACH
 from toy_runs import summary_of
 
-from ppdbench.benchmarks.judge_cost import judge_cost
+from ppdbench.benchmarks.judge.cost import judge_cost
 from ppdbench.errors import PpdbenchError, UsageError
 from ppdbench.protocols import GenerationRequest, Question
 from ppdbench.runs.records import read_records

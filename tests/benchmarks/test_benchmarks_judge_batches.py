@@ -21,11 +21,11 @@ from toy_batches import (
 )
 from toy_runs import figures, summary_of
 
-from ppdbench.benchmarks.calibrate import calibrate
-from ppdbench.benchmarks.calibration_job import CalibrationRequest
+from ppdbench.benchmarks.calibration.job import CalibrationRequest
+from ppdbench.benchmarks.calibration.run import calibrate
 from ppdbench.benchmarks.guard import TooManyFailures
-from ppdbench.benchmarks.judge import run_judge
-from ppdbench.benchmarks.judge_job import JudgeChoice
+from ppdbench.benchmarks.judge.job import JudgeChoice
+from ppdbench.benchmarks.judge.run import run_judge
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError
 
 CALLS = 5 * 2 * FEW * 2

@@ -13,7 +13,7 @@ from judged_town import calibrated, judge, request, use_judges
 from toy_batches import requests_of, use_sender
 from typer.testing import CliRunner, Result
 
-from ppdbench.benchmarks.judge_cost import judge_cost
+from ppdbench.benchmarks.judge.cost import judge_cost
 from ppdbench.cli import app
 
 DOCS = Path(__file__).parents[2] / "docs"

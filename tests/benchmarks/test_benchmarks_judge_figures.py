@@ -15,7 +15,7 @@ from judged_town import judge, judged, records_of, use_judges
 from PIL import Image
 from toy_runs import summary_of
 
-from ppdbench.benchmarks.judge import TooManyFailures
+from ppdbench.benchmarks.judge.run import TooManyFailures
 
 world = pytest.fixture(autouse=True)(use_judges)
 SPLITS = ("seen", "unseen", "all")

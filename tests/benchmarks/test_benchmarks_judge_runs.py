@@ -14,8 +14,8 @@ import toy_judges
 from judged_town import FEW, calibrated, files_of, judge, records_of, use_judges
 from toy_runs import figures, summary_of
 
-from ppdbench.benchmarks.calibrate import NotPersonalised
-from ppdbench.benchmarks.judge import TooManyFailures
+from ppdbench.benchmarks.calibration.run import NotPersonalised
+from ppdbench.benchmarks.judge.run import TooManyFailures
 from ppdbench.errors import BudgetReached, FingerprintMismatch, Interrupted, PpdbenchError
 from ppdbench.judges.ask import FILE
 from ppdbench.protocols import GenerationRequest, Question

@@ -12,10 +12,10 @@ import people_world
 import pytest
 from people_world import Hears
 
-from ppdbench.benchmarks.personal import PersonalComparison, summarise_personal
+from ppdbench.benchmarks.personal.figures import PersonalComparison, summarise_personal
+from ppdbench.benchmarks.personal.plan import plan_personal
+from ppdbench.benchmarks.personal.roles import GROUP, Roles, assign_roles
 from ppdbench.benchmarks.plan import Item
-from ppdbench.benchmarks.plan_personal import plan_personal
-from ppdbench.benchmarks.roles import GROUP, Roles, assign_roles
 from ppdbench.benchmarks.rows import Row
 from ppdbench.protocols import GeneratorInfo
 from ppdbench.runs.results import Result

@@ -13,15 +13,15 @@ from fake_world import Quiet
 from numpy.typing import NDArray
 from toy_crowd import Reader, ToyPeople
 
-from ppdbench.benchmarks.bilinear_probe import Choices, fit_probe, right
-from ppdbench.benchmarks.probe import (
+from ppdbench.benchmarks.users.bilinear_probe import Choices, fit_probe, right
+from ppdbench.benchmarks.users.groups import READS_IDS
+from ppdbench.benchmarks.users.probe import (
     Held,
     probe_encoder,
     probe_figures,
     shuffled,
     training_choices,
 )
-from ppdbench.benchmarks.user_groups import READS_IDS
 from ppdbench.data.images import decode_image
 
 Floats = NDArray[np.float64]

@@ -14,8 +14,8 @@ from toy_runs import run, summary_of, use_toy_world
 
 from ppdbench.reports.figure_list import figures_of
 from ppdbench.reports.html import Sources, render
-from ppdbench.reports.interpolation_table import interpolation_tables
-from ppdbench.reports.tradeoff_table import tradeoff_tables
+from ppdbench.reports.interpolation.table import interpolation_tables
+from ppdbench.reports.tradeoff.table import tradeoff_tables
 
 NOTHING = re.compile(r"\b(None|nan|NaN|null|inf)\b")
 

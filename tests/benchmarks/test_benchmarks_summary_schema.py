@@ -25,7 +25,8 @@ from typer.testing import CliRunner
 from ppdbench.cli import app
 from ppdbench.cli.console import Console
 from ppdbench.cli.results import show_run
-from ppdbench.reports import compared, html
+from ppdbench.reports import html
+from ppdbench.reports.compare import page as compared
 
 ROOT = Path(__file__).resolve().parents[2]
 EVERY = (*RUNS, *COMPARISONS, *WITHHELD)

@@ -15,9 +15,9 @@ from toy_runs import only_folder, summary_of, use_toy_world
 from toy_runs import run as run_toy
 
 from ppdbench import plugins
-from ppdbench.benchmarks import tradeoff_diversity
 from ppdbench.benchmarks.evaluate import TooManyFailures
-from ppdbench.benchmarks.plan_tradeoff import DIVERGENCE_SAMPLES, SAMPLES
+from ppdbench.benchmarks.tradeoff import diversity as tradeoff_diversity
+from ppdbench.benchmarks.tradeoff.plan import DIVERGENCE_SAMPLES, SAMPLES
 from ppdbench.errors import PpdbenchError, UsageError
 from ppdbench.protocols import GenerationRequest, LoadContext
 from ppdbench.runs.images import ImageStore

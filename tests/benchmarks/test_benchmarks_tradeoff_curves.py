@@ -8,13 +8,13 @@ import numpy as np
 import pytest
 
 from ppdbench.benchmarks.plan import user_id
-from ppdbench.benchmarks.tradeoff_curves import (
+from ppdbench.benchmarks.tradeoff.curves import (
     at_divergence,
     curves_of,
     curves_over_betas,
     headline,
 )
-from ppdbench.benchmarks.tradeoff_points import Frame, Point, points_of
+from ppdbench.benchmarks.tradeoff.points import Frame, Point, points_of
 from ppdbench.leaderboard.curves import CurveRow, Means
 from ppdbench.protocols import Checkpoint
 from ppdbench.statistics.same_draws import SameDraws

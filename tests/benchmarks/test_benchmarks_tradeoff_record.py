@@ -18,8 +18,8 @@ from toy_runs import run as run_toy
 from toy_runs import summary_of, use_toy_world
 from typer.testing import CliRunner
 
-from ppdbench.benchmarks.plan_tradeoff import DIVERGENCE_SAMPLES, SAMPLES
-from ppdbench.benchmarks.tradeoff_record import record_curves
+from ppdbench.benchmarks.tradeoff.plan import DIVERGENCE_SAMPLES, SAMPLES
+from ppdbench.benchmarks.tradeoff.record import record_curves
 from ppdbench.cli import app
 from ppdbench.errors import PpdbenchError, UsageError
 from ppdbench.runs.records import read_records

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppdbench.benchmarks.rewards import Comparison, summarise
+from ppdbench.benchmarks.rewards.figures import Comparison, summarise
 from ppdbench.benchmarks.rows import Row
 from ppdbench.benchmarks.training_seeds import (
     families,

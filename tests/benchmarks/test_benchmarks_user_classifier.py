@@ -7,8 +7,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from ppdbench.benchmarks.user_classifier import identify, plda
-from ppdbench.benchmarks.users import permuted_users
+from ppdbench.benchmarks.users.classifier import identify, plda
+from ppdbench.benchmarks.users.classify import permuted_users
 from ppdbench.statistics.top_k import TopK, chance, ranks, top_k
 
 Floats = NDArray[np.float64]

@@ -14,10 +14,10 @@ from fake_world import Quiet
 from numpy.typing import NDArray
 from toy_crowd import Reader, ToyPeople
 
-from ppdbench.benchmarks.user_groups import GREY, READS_IDS, ShownGroups, groups_of
-from ppdbench.benchmarks.users import measure_users
-from ppdbench.benchmarks.users_figures import NOT_MEASURED, PARTS, Ceilings, summarise_users
-from ppdbench.benchmarks.users_records import FILE
+from ppdbench.benchmarks.users.classify import measure_users
+from ppdbench.benchmarks.users.figures import NOT_MEASURED, PARTS, Ceilings, summarise_users
+from ppdbench.benchmarks.users.groups import GREY, READS_IDS, ShownGroups, groups_of
+from ppdbench.benchmarks.users.records import FILE
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import IdentifiedUser, UserContext
 from ppdbench.runs.records import read_records

@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner
 
-from ppdbench.benchmarks.calibrate import NotPersonalised
-from ppdbench.benchmarks.calibration_job import CalibrationRequest
+from ppdbench.benchmarks.calibration.job import CalibrationRequest
+from ppdbench.benchmarks.calibration.run import NotPersonalised
 from ppdbench.benchmarks.guard import TooManyFailures
-from ppdbench.benchmarks.judge_job import JudgeChoice, JudgeRequest
+from ppdbench.benchmarks.judge.job import JudgeChoice, JudgeRequest
 from ppdbench.cli import app
 from ppdbench.errors import BudgetReached, Interrupted, PpdbenchError, UsageError
 
@@ -56,9 +56,9 @@ def rooms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
         found["pages"].append(run)
         return run / "report.html"
 
-    monkeypatch.setattr("ppdbench.benchmarks.judge.run_judge", note("judge"))
-    monkeypatch.setattr("ppdbench.benchmarks.judge_cost.judge_cost", cost)
-    monkeypatch.setattr("ppdbench.benchmarks.calibrate.calibrate", note("calibrate"))
+    monkeypatch.setattr("ppdbench.benchmarks.judge.run.run_judge", note("judge"))
+    monkeypatch.setattr("ppdbench.benchmarks.judge.cost.judge_cost", cost)
+    monkeypatch.setattr("ppdbench.benchmarks.calibration.run.calibrate", note("calibrate"))
     monkeypatch.setattr("ppdbench.reports.html.write_report", write_report)
     monkeypatch.setattr("ppdbench.reports.tables.eval_table", lambda _: "the table")
     found["folder"] = folder

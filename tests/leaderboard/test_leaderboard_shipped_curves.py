@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ppdbench import plugins
-from ppdbench.benchmarks.tradeoff_curves import curve_key
+from ppdbench.benchmarks.tradeoff.curves import curve_key
 from ppdbench.leaderboard.curves import FILE, CurveRow, Setting, recorded_curves
 from ppdbench.leaderboard.recorded import Baseline
 from ppdbench.protocols import LoadContext, Suite

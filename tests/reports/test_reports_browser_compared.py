@@ -9,7 +9,7 @@ import chromium
 import pytest
 from compared_figures import HOSTILE, summary, three
 
-from ppdbench.reports.compared import render
+from ppdbench.reports.compare.page import render
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

@@ -15,11 +15,11 @@ from html_page import Page
 from rich.console import Console
 
 from ppdbench.errors import PpdbenchError
-from ppdbench.reports.compare_headline import comparison_headline
-from ppdbench.reports.compare_list import listed
-from ppdbench.reports.compare_sections import sections
-from ppdbench.reports.compare_table import comparison_tables
-from ppdbench.reports.compared import render, write_comparison
+from ppdbench.reports.compare.headline import comparison_headline
+from ppdbench.reports.compare.list import listed
+from ppdbench.reports.compare.page import render, write_comparison
+from ppdbench.reports.compare.sections import sections
+from ppdbench.reports.compare.table import comparison_tables
 
 
 def page_of(found: dict[str, Any]) -> Page:

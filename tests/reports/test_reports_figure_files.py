@@ -14,8 +14,8 @@ import pytest
 from PIL import Image
 
 from ppdbench.errors import PpdbenchError
-from ppdbench.reports import draw_heat, draw_lines, draw_points
-from ppdbench.reports.figure_files import Axis, Drawing, Figure, Row, csv_text, write_figures
+from ppdbench.reports.files import draw_heat, draw_lines, draw_points
+from ppdbench.reports.files.figure import Axis, Drawing, Figure, Row, csv_text, write_figures
 
 HOSTILE = '<script>alert("$x^2$")</script> &amp;\x07 $\\frac$ \u4e2d\u6587'
 

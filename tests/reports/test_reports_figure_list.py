@@ -11,8 +11,8 @@ import judged_figures
 import people_figures
 import pytest
 
-from ppdbench.reports.figure_files import Figure, csv_text
 from ppdbench.reports.figure_list import figures_of
+from ppdbench.reports.files.figure import Figure, csv_text
 from ppdbench.reports.html import Sources, render
 
 Figures = dict[str, Any]

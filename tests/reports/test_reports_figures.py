@@ -19,8 +19,8 @@ from ppdbench.reports.figures import (
     verdict,
 )
 from ppdbench.reports.headline import headline
-from ppdbench.reports.page import matrix
 from ppdbench.reports.plots import bar, ratio_axis, tint
+from ppdbench.reports.rewards.section import matrix
 
 
 def cell(value: float | None, low: float | None = None, high: float | None = None) -> Any:

@@ -14,14 +14,14 @@ import pytest
 from html_page import Page
 from rich.console import Console
 
-from ppdbench.reports.figure_files import csv_text, write_figures
-from ppdbench.reports.figures_of_interpolation import interpolation_figures as files_of
+from ppdbench.reports.files.figure import csv_text, write_figures
 from ppdbench.reports.html import Sources, render
-from ppdbench.reports.interpolation import interpolation
-from ppdbench.reports.interpolation_headline import interpolation_headline, trend
-from ppdbench.reports.interpolation_table import interpolation_tables
-from ppdbench.reports.simplex_gallery import SimplexGallery, simplex_gallery
-from ppdbench.reports.weight_steps import HEIGHT, WIDTH
+from ppdbench.reports.interpolation.figures import interpolation_figures as files_of
+from ppdbench.reports.interpolation.gallery import SimplexGallery, simplex_gallery
+from ppdbench.reports.interpolation.headline import interpolation_headline, trend
+from ppdbench.reports.interpolation.section import interpolation
+from ppdbench.reports.interpolation.table import interpolation_tables
+from ppdbench.reports.interpolation.weight_steps import HEIGHT, WIDTH
 from ppdbench.runs.images import ImageStore
 
 Figures = dict[str, Any]

@@ -19,12 +19,12 @@ from rich.console import Console
 from ppdbench import plugins
 from ppdbench.protocols import PaperRow
 from ppdbench.reports import html
-from ppdbench.reports.calibrated import calibrated
-from ppdbench.reports.judge_bill import calls, dollars
-from ppdbench.reports.judge_headline import calibration_headline, judge_headline
-from ppdbench.reports.judge_table import calibration_tables, judge_tables
-from ppdbench.reports.judged import bounds, judged
-from ppdbench.reports.verdicts import verdicts
+from ppdbench.reports.judge.bill import calls, dollars
+from ppdbench.reports.judge.calibrated import calibrated
+from ppdbench.reports.judge.headline import calibration_headline, judge_headline
+from ppdbench.reports.judge.section import bounds, judged
+from ppdbench.reports.judge.table import calibration_tables, judge_tables
+from ppdbench.reports.judge.verdicts import verdicts
 
 Figures = dict[str, Any]
 Render = Callable[[Figures], Page]

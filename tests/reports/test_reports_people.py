@@ -18,8 +18,8 @@ from ppdbench.reports.contact_sheet import Column, contact_sheet
 from ppdbench.reports.curves import HEIGHT, WIDTH, Series, plot
 from ppdbench.reports.headline import people_headline
 from ppdbench.reports.html import Sources, render
-from ppdbench.reports.people import people
-from ppdbench.reports.people_table import people_tables
+from ppdbench.reports.people.section import people
+from ppdbench.reports.people.table import people_tables
 
 Figures = dict[str, Any]
 MakeRun = Callable[[Figures], Path]

@@ -11,7 +11,7 @@ import pytest
 
 from ppdbench.reports.figures import Shown
 from ppdbench.reports.headline import headline, people_headline, users_headline
-from ppdbench.reports.judge_headline import calibration_headline, judge_headline
+from ppdbench.reports.judge.headline import calibration_headline, judge_headline
 from ppdbench.reports.quoted import Quoted, clause, sample
 
 Figures = dict[str, Any]

@@ -7,8 +7,8 @@ import math
 
 import pytest
 
-from ppdbench.benchmarks.simplex import Simplex
-from ppdbench.reports.ternary import HEAD, WIDTH, Point, Ternary, position, ternary
+from ppdbench.benchmarks.interpolation.simplex import Simplex
+from ppdbench.reports.interpolation.ternary import HEAD, WIDTH, Point, Ternary, position, ternary
 
 NAMES = ("top", "left", "right")
 

@@ -15,13 +15,13 @@ import tradeoff_figures
 from html_page import Page
 from rich.console import Console
 
-from ppdbench.reports.divergence_plot import HEIGHT, WIDTH, looks, sign_path
-from ppdbench.reports.figure_files import csv_text, write_figures
-from ppdbench.reports.figures_of_tradeoff import tradeoff_figures as files_of
+from ppdbench.reports.files.figure import csv_text, write_figures
 from ppdbench.reports.html import Sources, render
-from ppdbench.reports.tradeoff import tradeoff
-from ppdbench.reports.tradeoff_headline import nats, rivals, tradeoff_headline
-from ppdbench.reports.tradeoff_table import tradeoff_tables
+from ppdbench.reports.tradeoff.divergence_plot import HEIGHT, WIDTH, looks, sign_path
+from ppdbench.reports.tradeoff.figures import tradeoff_figures as files_of
+from ppdbench.reports.tradeoff.headline import nats, rivals, tradeoff_headline
+from ppdbench.reports.tradeoff.section import tradeoff
+from ppdbench.reports.tradeoff.table import tradeoff_tables
 
 Figures = dict[str, Any]
 MakeRun = Callable[[Figures], Path]

@@ -11,7 +11,7 @@ import pytest
 from html_page import Page
 
 from ppdbench.reports.html import Sources, render
-from ppdbench.reports.training import training, training_note
+from ppdbench.reports.rewards.training import training, training_note
 
 Figures = dict[str, Any]
 MakeRun = Callable[[Figures], Path]

@@ -9,7 +9,7 @@ from typing import Any
 
 from PIL import Image
 
-from ppdbench.benchmarks.simplex import Simplex, edge_name
+from ppdbench.benchmarks.interpolation.simplex import Simplex, edge_name
 from ppdbench.runs.images import ImageStore
 from ppdbench.runs.records import RecordWriter
 

@@ -1,0 +1,1 @@
+"""A judge held against users' own choices before it judges anybody."""

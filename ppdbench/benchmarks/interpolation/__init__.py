@@ -1,0 +1,1 @@
+"""Benchmark `interpolation`: the weight simplex, what is drawn for it, and its figures."""

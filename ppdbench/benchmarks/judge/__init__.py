@@ -1,0 +1,1 @@
+"""Benchmark `judge`: what is drawn and asked, what it would cost, and what the verdicts say."""

@@ -1,0 +1,1 @@
+"""Benchmark `personal`: who draws whose captions, and whose picture whom pleases."""

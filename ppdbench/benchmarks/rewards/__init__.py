@@ -1,0 +1,1 @@
+"""Benchmark `rewards`: win rates and gains by synthetic rewards."""

@@ -1,0 +1,1 @@
+"""Benchmark `tradeoff`: gain, divergence and diversity, drawn, measured, recorded and compared."""

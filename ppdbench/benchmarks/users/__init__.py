@@ -1,0 +1,1 @@
+"""Benchmark `users`: whose embedding is it, and what embeddings represent."""

@@ -1,0 +1,1 @@
+"""The page, the terminal table and the drawings of a comparison of runs."""

@@ -1,0 +1,1 @@
+"""How benchmark `interpolation` is shown: sentence, section, table, gallery, drawings."""

@@ -1,0 +1,1 @@
+"""How verdicts and calibrations are shown: sentence, section, table, drawings, and the bill."""

@@ -1,0 +1,1 @@
+"""How benchmarks `personal` and `users` are shown: section, table, gallery, drawings."""

@@ -1,0 +1,1 @@
+"""How benchmark `rewards` is shown: section, table of means, trainings, drawings."""

@@ -1,0 +1,1 @@
+"""How benchmark `tradeoff` is shown: sentence, section, table, drawings."""
