@@ -27,6 +27,8 @@ OTHER_SEEDS = (1, 2)
 """Of the rows whose figures are told with the spread over trainings: PPD and Diffusion-DPO."""
 BETAS = {"ppd": (5, 45), "diffusion-dpo": (1,)}
 """Beside the recipes' own: for reward against divergence (`docs/tradeoff.md`)."""
+ONE_REWARD_BETAS = {"clip": (5,), "aesthetic": (7, 4), "hps": (25,)}
+"""Likewise of Diffusion-DPO for one reward: at these it diverges about as far as PPD does."""
 ON_RECORD = ("seed=", "users.encoder=", "objective.beta=")
 """What marks an adapter of which no weights ship."""
 
@@ -45,10 +47,13 @@ def plan(suite: Suite) -> dict[str, tuple[Trainer, list[str]]]:
         train = found[name][0]
         found |= {f"{name}-seed-{seed}": (train, [f"seed={seed}"]) for seed in OTHER_SEEDS}
         found |= {f"{name}-beta-{beta}": (train, [f"objective.beta={beta}"]) for beta in betas}
-    return found | {
-        f"diffusion-dpo-{spec.name}": (diffusion_dpo.train, [f"reward={spec.name}"])
-        for spec in trainable(suite)
-    }
+    for spec in trainable(suite):
+        name, label = f"diffusion-dpo-{spec.name}", f"reward={spec.name}"
+        found[name] = (diffusion_dpo.train, [label])
+        for beta in ONE_REWARD_BETAS.get(spec.name, ()):
+            overrides = [label, f"objective.beta={beta}", "keep_every=200"]
+            found[f"{name}-beta-{beta}"] = (diffusion_dpo.train, overrides)
+    return found
 
 
 def rebuild(

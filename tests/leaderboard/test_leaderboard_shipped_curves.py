@@ -15,6 +15,7 @@ from ppdbench.protocols import LoadContext, Suite
 from ppdbench.rewards.identity import scorer_identity
 from ppdbench.rewards.load import load_reward
 from ppdbench.runs.results import reward_key
+from trainers.relabel import trainable
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "leaderboards").glob(f"*/{FILE}"))
 
@@ -71,3 +72,15 @@ def test_a_shipped_model_lies_on_its_own_curve(
         checkpoint = plugins.load("generators", name)(context).info.checkpoint
         mine = [step for key, step in places if key == curve_key(checkpoint)]
         assert checkpoint.step in mine and len(mine) > 2
+
+
+def test_a_reward_of_its_own_has_a_curve_on_record(
+    shipped: tuple[Suite, Sequence[CurveRow]],
+) -> None:
+    """Each reward's upper bound is compared at matched divergence too, not only in its gain."""
+    suite, rows = shipped
+    steps = {spec.name: set[int]() for spec in trainable(suite)}
+    for row in rows:
+        if row.checkpoint is not None and row.checkpoint.labels in steps:
+            steps[row.checkpoint.labels].add(row.checkpoint.step)
+    assert steps and all(len(found) > 2 for found in steps.values())

@@ -23,6 +23,8 @@ def test_the_plan_makes_every_registered_model_and_what_goes_on_record() -> None
     planned = set(rebuild.plan(shapes_suite(SuiteFiles())))
     seeds = {f"{name}-seed-{seed}" for name in ("ppd", "diffusion-dpo") for seed in (1, 2)}
     betas = {"ppd-beta-5", "ppd-beta-45", "diffusion-dpo-beta-1"}
+    betas |= {f"diffusion-dpo-{name}" for name in ("clip-beta-5", "hps-beta-25")}
+    betas |= {f"diffusion-dpo-aesthetic-beta-{beta}" for beta in (4, 7)}
     others = {"ppd-llava-onevision"} | seeds | betas
     assert planned == registered - {"stable-cascade", "adapter"} | others
 
@@ -49,6 +51,8 @@ def test_each_is_what_its_default_command_makes(
     rebuild.rebuild(suite, tmp_path, device="cpu", events=Silence())
     assert seen["shapes/diffusion-dpo-hps"] == ("diffusion_dpo", ["reward=hps"], None)
     assert seen["shapes/sft-llava-onevision"] == ("sft", ["users.encoder=llava-onevision"], None)
+    one_reward = ["reward=hps", "objective.beta=25", "keep_every=200"]
+    assert seen["shapes/diffusion-dpo-hps-beta-25"] == ("diffusion_dpo", one_reward, None)
     assert set(seen) == {f"shapes/{name}" for name in rebuild.plan(suite)}
 
 
@@ -58,6 +62,7 @@ def test_only_finished_adapters_that_ship_are_shipped(
     work, shipped = tmp_path / "work", tmp_path / "assets"
     monkeypatch.setattr(assets, "SHIPPED", shipped)
     parts = ("ppd-seed-1", "ppd-beta-5", "ppd-llava-onevision", "ppd-onehot")
+    parts += ("diffusion-dpo-clip-beta-5",)
     for name in ("ppd", "sft", *parts):
         (work / "shapes" / name).mkdir(parents=True)
         for file in (*rebuild.SHIPPED_FILES, "trainer_state.pt"):
