@@ -61,8 +61,8 @@ def test_only_finished_adapters_that_ship_are_shipped(
 ) -> None:
     work, shipped = tmp_path / "work", tmp_path / "assets"
     monkeypatch.setattr(assets, "SHIPPED", shipped)
-    parts = ("ppd-seed-1", "ppd-beta-5", "ppd-llava-onevision", "ppd-onehot")
-    parts += ("diffusion-dpo-clip-beta-5",)
+    parts = ["ppd-seed-1", "ppd-beta-5", "ppd-llava-onevision", "ppd-onehot"]
+    parts.append("diffusion-dpo-clip-beta-5")
     for name in ("ppd", "sft", *parts):
         (work / "shapes" / name).mkdir(parents=True)
         for file in (*rebuild.SHIPPED_FILES, "trainer_state.pt"):
