@@ -33,7 +33,7 @@ class RunLock:
                     f"another process works on this run: {folder}",
                     fix="wait until it is done and run the same command again, "
                     "or choose another folder with --runs DIR "
-                    "(a training: --output, pictures: --out)",
+                    "(a training: --output; pictures and comparisons: --out)",
                 ) from error
             raise from_os_error(error, path) from error
 

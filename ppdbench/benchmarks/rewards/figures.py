@@ -167,6 +167,7 @@ def _against(comparison: Comparison, opponent: str, scorers: Mapping[str, str]) 
             "n_trainings": None,
             "n_expected": comparison.n_expected,
             "test": None,
+            "interval": None,
             "source": None,
         }
         return {reward: {**blank, **tail, "reason": reason} for reward in scorers}
