@@ -348,9 +348,17 @@ def adapter(context: LoadContext) -> Generator:
         UsageError: no folder is named.
         MissingPrerequisite: there is no adapter in it.
     """
+    from trainers.checkpoints import ADAPTER_FILE
+
     if not context.argument:
         raise UsageError("adapter names no folder", fix="write it as adapter:DIR")
-    return CascadeGenerator(context, None, adapter=Path(context.argument).expanduser())
+    folder = Path(context.argument).expanduser()
+    if not (folder / ADAPTER_FILE).is_file():
+        raise MissingPrerequisite(
+            f"no adapter can be read from {folder}: it has no {ADAPTER_FILE}",
+            fix="name what ppdbench train-reference wrote: its --output, or a folder in its steps/",
+        )
+    return CascadeGenerator(context, None, adapter=folder)
 
 
 def stable_cascade(context: LoadContext) -> Generator:

@@ -19,6 +19,8 @@ from PIL import Image
 
 from ppdbench.plugins import make_suite
 from ppdbench.reports.gallery import gallery
+from ppdbench.runs.images import ImageStore
+from ppdbench.runs.results import read_results
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
@@ -31,7 +33,7 @@ def main(run: Path) -> None:
     """Write overview.png beside this file."""
     summary: dict[str, Any] = json.loads((run / "summary.json").read_text())
     captions = make_suite(summary["suite"]).captions("test")
-    shown = gallery(run, summary, captions, rows=ROWS)
+    shown = gallery(ImageStore(run / "images"), read_results(run), summary, captions, rows=ROWS)
     columns = ["base" if not user else f"PPD, {user}" for _, user in shown.columns]
 
     figure = plt.figure(figsize=(11, 4.9), dpi=110)

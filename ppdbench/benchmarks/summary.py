@@ -44,7 +44,7 @@ from ppdbench.runs.results import (
     rewards_of,
 )
 
-SUMMARY_VERSION = 7
+SUMMARY_VERSION = 8
 """Raise it whenever a figure's definition changes, here or in what is called from here: a
 summary.json of other formulas is then computed again, though its records are the same."""
 REWARD_FIELDS = (

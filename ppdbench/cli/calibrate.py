@@ -1,6 +1,6 @@
 """`ppdbench calibrate`: how often a judge picks what users themselves picked.
 
-Elsewhere: the job itself (`benchmarks/calibrate.py`), the page and the table (`reports/`).
+Elsewhere: the job itself (`benchmarks/calibration/run.py`), the page and the table (`reports/`).
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """`ppdbench compare`: finished runs held against each other, item by item.
 
-Elsewhere: the comparison itself (`benchmarks/compare.py`), the page and the tables (`reports/`).
+Elsewhere: the comparison itself (`benchmarks/compare/run.py`), the page and the tables
+(`reports/`).
 """
 
 from __future__ import annotations

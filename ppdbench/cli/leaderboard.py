@@ -43,11 +43,10 @@ def record(
 ) -> None:
     """Write the per-item scores of a finished run as leaderboard entries."""
     from ppdbench.cli.console import Console
-    from ppdbench.cli.results import read_summary, require_run
+    from ppdbench.cli.results import measured_run
     from ppdbench.leaderboard.recorded import record_entry
 
-    require_run(folder)
-    generators = json.loads(read_summary(folder))["generators"]
+    generators = measured_run(folder)["generators"]
     fresh = [name for name, row in generators.items() if row["source"] == "fresh"]
     with Console(as_json=as_json, quiet=quiet) as console:
         entries = []
@@ -78,10 +77,9 @@ def curves(
     """Put a run's rows of benchmark tradeoff among the curves on record, caption by caption."""
     from ppdbench.benchmarks.tradeoff.record import record_curves
     from ppdbench.cli.console import Console
-    from ppdbench.cli.results import read_summary, require_run
+    from ppdbench.cli.results import measured_run
 
-    require_run(folder)
-    read_summary(folder)
+    measured_run(folder)
     with Console(as_json=as_json, quiet=quiet) as console:
         file, names = record_curves(folder, out, model or ())
         console.place("recorded", file)

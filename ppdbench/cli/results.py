@@ -5,12 +5,12 @@ Elsewhere: how page and table are made (`reports/`), where output goes (`console
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ppdbench.cli.console import Console
-from ppdbench.errors import PpdbenchError, UsageError
+from ppdbench.errors import UsageError
+from ppdbench.reports.summary import is_comparison, read_summary
 
 
 def require_run(folder: Path) -> None:
@@ -34,22 +34,18 @@ def require_run(folder: Path) -> None:
     )
 
 
-def read_summary(folder: Path) -> str:
-    """The text of summary.json.
+def measured_run(folder: Path) -> dict[str, Any]:
+    """The summary of a run, not of a comparison.
 
     Raises:
-        PpdbenchError: it is no JSON.
+        UsageError: it is no run folder, or a comparison.
+        PpdbenchError: its summary.json is damaged or of another version.
     """
-    path = folder / "summary.json"
-    text = path.read_text(encoding="utf-8")
-    try:
-        json.loads(text)
-    except ValueError as error:
-        raise PpdbenchError(
-            f"{path} is damaged: {error}",
-            fix="run its command again: it is written anew, nothing is drawn or asked anew",
-        ) from None
-    return text
+    require_run(folder)
+    summary = read_summary(folder / "summary.json")
+    if is_comparison(summary):
+        raise UsageError(f"{folder} is a comparison, not a run", fix="name the runs it compares")
+    return summary
 
 
 def write_report_if_older(folder: Path, console: Console) -> None:
@@ -69,7 +65,7 @@ def write_page(folder: Path) -> None:
         PpdbenchError: its summary.json is damaged or of another version, or it cannot be written.
     """
     # Late: a finished run, shown again, needs no plots.
-    if is_comparison(json.loads(read_summary(folder))):
+    if is_comparison(read_summary(folder / "summary.json")):
         from ppdbench.reports.compare.page import write_comparison
 
         write_comparison(folder)
@@ -77,11 +73,6 @@ def write_page(folder: Path) -> None:
         from ppdbench.reports.html import write_report
 
         write_report(folder)
-
-
-def is_comparison(summary: Any) -> bool:
-    """Whether a summary is of several runs."""
-    return isinstance(summary, dict) and summary.get("kind") == "comparison"
 
 
 def show_run(folder: Path, console: Console) -> None:
@@ -92,10 +83,10 @@ def show_run(folder: Path, console: Console) -> None:
     from ppdbench.reports.tables import eval_table
     from ppdbench.reports.tradeoff.table import tradeoff_tables
 
-    text = read_summary(folder)
-    console.place("summary", folder / "summary.json")
+    path = folder / "summary.json"
+    summary, text = read_summary(path), path.read_text(encoding="utf-8")
+    console.place("summary", path)
     console.place("report", folder / "report.html")
-    summary = json.loads(text)
     if is_comparison(summary):
         from ppdbench.reports.compare.table import comparison_tables
 

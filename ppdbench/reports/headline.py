@@ -158,7 +158,7 @@ def _liked(cells: Mapping[str, Cell], splits: Sequence[str]) -> str:
         own = named(cell, "personal_gain")
         gains.append(Quoted(shown=points(own, "personal_gain"), of=f"for {split} users"))
     personal = clause(gains)
-    said = verbal(clause(wins), "it wins")
+    said = verbal(clause(wins, each=True), "it wins")
     return f"{said}; own minus another user's picture {personal}" if personal and said else said
 
 

@@ -45,6 +45,7 @@ from ppdbench.reports.rewards import section as page
 from ppdbench.reports.rewards.mean_table import means
 from ppdbench.reports.rewards.training import training
 from ppdbench.reports.shown_records import shown_records
+from ppdbench.reports.summary import read_summary
 from ppdbench.reports.tradeoff.headline import tradeoff_headline
 from ppdbench.reports.tradeoff.section import tradeoff
 from ppdbench.runs.atomic import write_atomic
@@ -55,7 +56,6 @@ from ppdbench.runs.results import Result, read_results, read_scorers
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-SCHEMA_VERSION = 1
 FAILURES_SHOWN = 50
 NOTHING_DRAWN: Mapping[str, Any] = {"baseline": "", "n_ok": 0, "n_expected": 0, "complete": True}
 """What a summary may lack that is of no model, but of a judge alone."""
@@ -235,28 +235,6 @@ def _of_rewards(summary: Mapping[str, Any]) -> bool:
     """Whether the paper's figures of rewards have a place on the page: others are their own."""
     known = summary["benchmarks"].keys()
     return "rewards" in known or not known & OF_ITS_OWN
-
-
-def read_summary(path: Path) -> dict[str, Any]:
-    """A run's summary.json.
-
-    Raises:
-        PpdbenchError: it is missing, damaged or of another version.
-    """
-    again = "run its command again; nothing is drawn or asked anew"
-    try:
-        summary = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        raise PpdbenchError(f"{path} is not there: the run is not finished", fix=again) from None
-    except (OSError, ValueError) as error:
-        raise PpdbenchError(f"{path} is damaged: {error}", fix=f"delete it and {again}") from None
-    version = summary.get("schema_version") if isinstance(summary, dict) else None
-    if version != SCHEMA_VERSION:
-        raise PpdbenchError(
-            f"{path} has schema_version {version!r}, this ppdbench knows {SCHEMA_VERSION}",
-            fix=f"use the ppdbench that wrote it, or delete it and {again}",
-        )
-    return dict(summary)
 
 
 def _optional(path: Path) -> dict[str, Any]:

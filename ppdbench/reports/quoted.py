@@ -23,10 +23,14 @@ class Quoted:
     """What it rests on: "n = 260"."""
 
 
-def clause(figures: Sequence[Quoted]) -> str:
+def clause(figures: Sequence[Quoted], *, each: bool = False) -> str:
     """The figures as they follow a claim and a colon; empty where none of them is known.
 
     The first names its interval, the others follow it; a sample that all share stands at the end.
+
+    Args:
+        figures: in their order.
+        each: whether no two rest on the same people, so that samples of one size add up.
     """
     known = [one for one in figures if one.shown.value]
     samples = {one.sample for one in known}
@@ -35,7 +39,8 @@ def clause(figures: Sequence[Quoted]) -> str:
         _one(one, first=number == 0, sample="" if shared else one.sample)
         for number, one in enumerate(known)
     ]
-    return joined(said) + (f", {shared}" if said and shared else "")
+    ending = " each" if each else ""
+    return joined(said) + (f", {shared}{ending}" if said and shared else "")
 
 
 def _one(quoted: Quoted, *, first: bool, sample: str) -> str:

@@ -153,7 +153,7 @@ def _training_seeds(summary: Mapping[str, Any]) -> list[str]:
             return [f"one training seed: {row['seeds']}"]
         if row["model"]:
             said = [
-                f"{reward_title(summary, name)} {cell}"
+                f"{reward_title(summary, name)} {cell or 'not measured'}"
                 for name, cell in zip(reward_names(summary), row["cells"], strict=True)
             ]
             pairs = f" ({row['n']})" if row["n"] else ""

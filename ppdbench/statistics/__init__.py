@@ -5,6 +5,7 @@ takes a seed, and what cannot be known is `None` with a reason: never NaN, never
 """
 
 from ppdbench.statistics.bradley_terry import BradleyTerry, bradley_terry
+from ppdbench.statistics.deviation import standard_deviation
 from ppdbench.statistics.holm import holm
 from ppdbench.statistics.intervals import (
     Interval,
@@ -42,6 +43,7 @@ __all__ = [
     "rising",
     "rogan_gladen",
     "sign_flip_test",
+    "standard_deviation",
     "wilson",
     "win_rate",
     "with_training_spread",

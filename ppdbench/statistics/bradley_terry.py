@@ -26,8 +26,12 @@ from ppdbench.statistics.intervals import FEW_CLUSTERS, Interval
 Floats = NDArray[np.float64]
 
 MOST_STEPS = 100
-"""Newton's steps; some six are needed."""
+"""Newton's steps; some six are needed, thirty where one win stands against thousands."""
+LONGEST_STEP = 2.0
+"""Of any strength at once. A longer one may lead out to where no outcome is in doubt: there the
+likelihood is flat, and the next step has no direction."""
 UNBOUNDED = "resamples in which a system always wins, or always loses, reach the interval"
+NO_SPREAD = "strengths are the same in every resample: how far they may be off cannot be known"
 CLOSE = 1e-10
 """A largest gradient below this times the number of comparisons ends them."""
 
@@ -101,7 +105,8 @@ def bradley_terry(
     draws = _fit(resampled_totals(rows, resamples, seed).reshape(shape))
     left_out = _fit((whole - rows).reshape(shape))
     bounds = _bounds(strengths, draws, left_out, confidence)
-    return _given(known, bounds, n, size, confidence, UNBOUNDED if None in bounds else None)
+    reason = UNBOUNDED if np.isnan(draws).any() else NO_SPREAD
+    return _given(known, bounds, n, size, confidence, reason if None in bounds else None)
 
 
 def _checked(
@@ -125,10 +130,10 @@ def _checked(
 
 
 def _fit(wins: Floats) -> Floats:
-    """Strengths (B, S) of win matrices (B, S, S); NaN where no maximum exists.
+    """Strengths (B, S) of win matrices (B, S, S); NaN where no maximum exists, or none is reached.
 
-    Newton's method with halved steps, all at once: the likelihood is concave, so it cannot lead
-    elsewhere.
+    Newton's method with short and halved steps, all at once: the likelihood is concave, so it
+    cannot lead elsewhere.
     """
     systems = wins.shape[1]
     exists = _connected(wins > 0)
@@ -152,8 +157,8 @@ def _fit(wins: Floats) -> Floats:
         # Strengths are known but for a constant: 1/S everywhere holds their sum at 0.
         hessian += hessian.max(axis=(1, 2), keepdims=True) / systems
         step = np.linalg.solve(hessian, gradient[~done][:, :, None])[:, :, 0]
+        step *= np.minimum(1, LONGEST_STEP / np.abs(step).max(axis=1, keepdims=True))
         strengths = _uphill(kept, strengths, step)
-    found[active] = strengths
     return np.asarray(found - found.mean(axis=1, keepdims=True))
 
 

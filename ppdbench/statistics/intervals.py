@@ -3,7 +3,9 @@
 A bootstrap needs clusters that differ and enough of them. Below `FEW_CLUSTERS`, or where all
 agree (ten wins of ten), a Wilson interval with one observation a cluster stands in for quantities
 with known bounds, Student's t for those without; and where nothing honest can be said, the bounds
-are `None` and `reason` says why. Elsewhere: resampling itself (`bootstrap`), tests (`permutation`).
+are `None` and `reason` says why. Clusters of unequal size count there as fewer (Kish 1965, Survey
+Sampling, section 11.7): one that holds most of the observations is most of the mean.
+Elsewhere: resampling itself (`bootstrap`), tests (`permutation`).
 """
 
 from __future__ import annotations
@@ -120,9 +122,9 @@ def cluster_bootstrap_mean(
     means = rows[:, 0] / rows[:, -1]
     equal = np.ptp(means) <= 1e-12 * max(1.0, abs(mean))
     if bounds is not None:
-        if equal:
-            return _unanimous(mean, n, size, confidence, bounds)
-        return _scaled_wilson(mean, n, size, confidence, bounds)
+        found = (_unanimous if equal else _scaled_wilson)(mean, rows[:, -1], confidence, bounds)
+        method = "Wilson on clusters that disagree" if equal else "Wilson, one trial a cluster"
+        return _interval(mean, found, n, size, confidence, method)
     if size == 1:
         return _refuse(mean, n, 1, confidence, "one cluster only: its spread cannot be known")
     if equal:
@@ -201,7 +203,7 @@ def _ratio(totals: NDArray[np.float64]) -> NDArray[np.float64]:
     return totals[:, 0] / totals[:, 1]
 
 
-def _wilson_bounds(k: float, n: int, confidence: float) -> tuple[float, float]:
+def _wilson_bounds(k: float, n: float, confidence: float) -> tuple[float, float]:
     """Bounds of k successes in n > 0 trials; at a bound itself, that bound."""
     z = float(stats.norm.ppf((1 + confidence) / 2))
     rate = k / n
@@ -212,27 +214,31 @@ def _wilson_bounds(k: float, n: int, confidence: float) -> tuple[float, float]:
 
 
 def _scaled_wilson(
-    mean: float, n: int, size: int, confidence: float, bounds: tuple[float, float]
-) -> Interval:
+    mean: float, sizes: NDArray[np.float64], confidence: float, bounds: tuple[float, float]
+) -> tuple[float, float]:
     """Wilson on bounds other than 0 and 1; a cluster's mean varies at most as one trial does."""
     low, high = bounds
+    trials = _effective_clusters(sizes)
     share = min(1.0, max(0.0, (mean - low) / (high - low)))
-    below, above = _wilson_bounds(share * size, size, confidence)
-    found = (low + below * (high - low), low + above * (high - low))
-    return _interval(mean, found, n, size, confidence, "Wilson, one trial a cluster")
+    below, above = _wilson_bounds(share * trials, trials, confidence)
+    return low + below * (high - low), low + above * (high - low)
 
 
 def _unanimous(
-    mean: float, n: int, size: int, confidence: float, bounds: tuple[float, float]
-) -> Interval:
+    mean: float, sizes: NDArray[np.float64], confidence: float, bounds: tuple[float, float]
+) -> tuple[float, float]:
     """All clusters agree: Wilson's bound on the share of clusters that would not.
 
     Those could lie as far off as `bounds` allow. At a bound itself, as where all pairs are won,
     this is Wilson's interval.
     """
-    _, others = _wilson_bounds(0, size, confidence)
-    found = (mean - others * (mean - bounds[0]), mean + others * (bounds[1] - mean))
-    return _interval(mean, found, n, size, confidence, "Wilson on clusters that disagree")
+    _, others = _wilson_bounds(0, _effective_clusters(sizes), confidence)
+    return mean - others * (mean - bounds[0]), mean + others * (bounds[1] - mean)
+
+
+def _effective_clusters(sizes: NDArray[np.float64]) -> float:
+    """How many clusters of equal size would make a mean as sure: (sum n)^2 / sum n^2 (Kish)."""
+    return float(sizes.sum() ** 2 / np.square(sizes).sum())
 
 
 def _interval(

@@ -22,6 +22,9 @@ from ppdbench.statistics.mirrored import mirrored_mean, sorted_totals
 from ppdbench.statistics.permutation import sign_flip_test
 from ppdbench.statistics.power import minimum_detectable_difference
 
+FEWEST_TO_FIND = 6
+"""Fewer clusters find nothing: 2 of 2^5 signings are as far off as all of one sign, p = 6.25%."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PairedDifference:
@@ -34,7 +37,8 @@ class PairedDifference:
     standard_error: float | None
     """Of the mean, robust to clusters; None of one cluster, or where all differ alike."""
     minimum_detectable: float | None
-    """The difference found in 80% of such comparisons at a two-sided level of 5%."""
+    """The difference found in 80% of such comparisons at a two-sided level of 5%; None where there
+    is no standard error, or there are fewer clusters than `FEWEST_TO_FIND`."""
     reason: str | None = None
 
     @property
@@ -108,7 +112,9 @@ def paired_difference(
         p_value=flips.p_value,
         test=flips.test,
         standard_error=error,
-        minimum_detectable=None if error is None else minimum_detectable_difference(error),
+        minimum_detectable=minimum_detectable_difference(error)
+        if error is not None and interval.n_clusters >= FEWEST_TO_FIND
+        else None,
         reason=interval.reason,
     )
 

@@ -20,6 +20,9 @@ from scipy import optimize, stats
 from ppdbench.statistics.clusters import Clusters
 from ppdbench.statistics.intervals import FEW_CLUSTERS
 
+BLOCK = 1 << 18
+"""Numbers resampled at once: a permuted control has twenty paths a caption."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Trend:
@@ -170,11 +173,15 @@ def _median_bounds(
     rng = np.random.default_rng(seed)
     drawn = rng.multinomial(size, np.full(size, 1 / size), size=resamples)  # times each cluster
     order = np.argsort(values, kind="stable")
-    totals = np.cumsum(drawn[:, group[order]], axis=1)  # (B, N) observations up to each value
-    half = totals[:, -1:] / 2
-    lower = (totals < half).sum(axis=1)  # of an even number, the two in the middle
-    upper = (totals <= half).sum(axis=1)
-    ordered = values[order]
-    medians = (ordered[lower] + ordered[np.minimum(upper, len(ordered) - 1)]) / 2
+    ordered, owner = values[order], group[order]
+    medians = np.empty(resamples)
+    block = max(1, BLOCK // len(values))
+    for start in range(0, resamples, block):
+        part = slice(start, start + block)
+        totals = np.cumsum(drawn[part][:, owner], axis=1)  # (b, N) observations up to each value
+        half = totals[:, -1:] / 2
+        lower = (totals < half).sum(axis=1)  # of an even number, the two in the middle
+        upper = (totals <= half).sum(axis=1)
+        medians[part] = (ordered[lower] + ordered[np.minimum(upper, len(ordered) - 1)]) / 2
     low, high = np.quantile(medians, [(1 - confidence) / 2, (1 + confidence) / 2])
     return float(low), float(high)

@@ -81,6 +81,14 @@ def test_too_few_that_are_no_ties_find_nothing() -> None:
     assert cell["minimum_detectable_reason"] == "1 of 3 are no ties: too few"
 
 
+def test_clusters_too_few_for_any_test_are_told_apart_from_those_that_agree() -> None:
+    few = difference([1.0, 3.0, 2.0], [0.0] * 3, ["a", "b", "c"], n_expected=3, bounds=None)
+    assert few["minimum_detectable"] is None and few["standard_error"] is not None
+    assert few["minimum_detectable_reason"].startswith("3 clusters: too few")
+    alike = difference([1.0] * 8, [0.0] * 8, [*"abcdefgh"], n_expected=8, bounds=None)
+    assert alike["minimum_detectable_reason"].startswith("all items differ alike")
+
+
 def test_several_images_of_one_caption_are_one_observation() -> None:
     ours, theirs = scores(0.3)
     once = difference(ours, theirs, CAPTIONS, n_expected=N, bounds=None)

@@ -101,6 +101,9 @@ def test_a_model_that_listens_is_found(tmp_path: Path) -> None:
         permuted = controls["permuted"]["red+green"][reward]
         assert permuted["ci_low"] <= 0 <= permuted["ci_high"]
         assert permuted["ci_high"] - permuted["ci_low"] < 0.5
+        assert permuted["corner_win_rate"] == pytest.approx(0.5, abs=0.1)  # of ends in random order
+        assert permuted["violations"] == pytest.approx(0.5, abs=0.1)
+        assert permuted["p_value"] > 1e-3
         base = controls["base"]["red+green"][reward]
         assert base["median_spearman"] == 0 and base["corner_win_rate"] == 0.5
         assert base["violations"] == 0 and base["p_value"] > 0.4
@@ -176,6 +179,38 @@ def test_a_caption_that_lacks_a_picture_is_left_out_and_never_a_zero(
     assert found["n"] == fake_world.CAPTIONS - 1 and found["n_expected"] == fake_world.CAPTIONS
     assert found["corner_pairs"] == whole["corner_pairs"] - 2
     assert found["endpoint_gain"] == pytest.approx(whole["endpoint_gain"])
+
+
+def test_a_baseline_that_does_not_vary_gives_no_unit_and_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every picture of the baseline scores 0.1, whose deviation is not 0 but for rounding."""
+
+    def flat(reward: Any, images: Any, _captions: Any) -> Any:
+        high = np.array([np.asarray(image)[..., reward._channel].mean() for image in images])
+        return np.where(high > 101, high, 0.1)
+
+    assert np.std([0.1] * 2 * fake_world.CAPTIONS, ddof=1) > 0
+    monkeypatch.setattr(fake_world.ToyReward, "score", flat)
+    plain = fake_world.ToyGenerator("plain", {"red": -30.0, "green": -30.0})
+    monkeypatch.setattr(fake_world, "plain", lambda _: plain)
+    folder = run(tmp_path, **ALONE)
+    cell = cells(folder)["red"]
+    assert cell["endpoint_gain"] is cell["endpoint_gain_ci_low"] is None
+    assert cell["reason"] == "the baseline's scores do not vary"
+    assert cell["median_spearman"] > 0 and cell["corner_win_rate"] > 0.5
+    mixture = summary_of(folder)["benchmarks"]["interpolation_grid"][0]["rewards"]["red"]
+    assert mixture["gain"] is None and "do not vary" in mixture["reason"]
+
+
+def test_what_has_no_interval_has_a_reason(tmp_path: Path) -> None:
+    controls = summary_of(run(tmp_path / "all", **ALONE))["benchmarks"]["interpolation_controls"]
+    base = controls["base"]["red+green"]["red"]  # its corners are one picture: no gain at all
+    assert (base["endpoint_gain"], base["endpoint_gain_ci_low"]) == (0, None)
+    assert "same mean" in base["reason"]
+    few = summary_of(run(tmp_path, **ALONE, limit=1))["benchmarks"]["interpolation_grid"]
+    assert few[0]["rewards"]["red"]["gain_ci_low"] is None
+    assert "one cluster" in few[0]["rewards"]["red"]["reason"]
 
 
 def test_too_many_failures_withhold_every_figure(

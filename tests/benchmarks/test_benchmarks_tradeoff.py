@@ -17,6 +17,7 @@ from toy_runs import run as run_toy
 from ppdbench import plugins
 from ppdbench.benchmarks.evaluate import TooManyFailures
 from ppdbench.benchmarks.tradeoff import diversity as tradeoff_diversity
+from ppdbench.benchmarks.tradeoff.divergence import read_divergence
 from ppdbench.benchmarks.tradeoff.plan import DIVERGENCE_SAMPLES, SAMPLES
 from ppdbench.errors import PpdbenchError, UsageError
 from ppdbench.protocols import GenerationRequest, LoadContext
@@ -288,6 +289,23 @@ def test_an_embedding_that_fails_costs_its_caption_alone(
     assert tradeoff_of(folder) == whole
 
 
+def test_what_has_no_interval_or_no_baseline_says_why(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = points_of(run(tmp_path / "one", limit=1))["diverging", "red"]
+    assert one["divergence"] is not None and one["divergence_ci_low"] is None
+    assert one["reason"] == "one cluster only: its spread cannot be known"
+
+    def broken(requests: Sequence[GenerationRequest]) -> None:
+        if any("/plain/" in request.id for request in requests):
+            raise RuntimeError("no baseline")
+
+    monkeypatch.setattr(fake_world, "generate_error", broken)
+    alone = points_of(run(tmp_path, fail_on_error=1.0))["diverging", "red"]
+    assert alone["diversity"] is not None and alone["diversity_difference"] is None
+    assert "the baseline's is not known" in alone["reason"]
+
+
 def test_pictures_that_fail_withhold_everything_or_cost_their_caption(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -306,6 +324,21 @@ def test_pictures_that_fail_withhold_everything_or_cost_their_caption(
     point = points_of(run(tmp_path, fail_on_error=0.1))["diverging", "red"]
     assert (point["n_captions"], point["n_captions_expected"]) == (11, 12)
     assert point["rewards"]["red"]["n_samples"] == 88
+
+
+def test_a_distance_is_0_of_what_is_alike_and_2_of_opposites() -> None:
+    distance = tradeoff_diversity.mean_distance
+    assert distance(np.array([[1.0, 2.0], [2.0, 4.0]])) == pytest.approx(0, abs=1e-12)
+    assert distance(np.array([[1.0, 0.0], [0.0, 3.0]])) == pytest.approx(1)
+    assert distance(np.array([[1.0, 0.0], [-2.0, 0.0]])) == pytest.approx(2)
+    assert distance(np.array([[1.0, 0.0], [1.0, 0.0], [-1.0, 0.0]])) == pytest.approx(4 / 3)
+
+
+def test_a_divergence_on_record_is_of_one_reference(tmp_path: Path) -> None:
+    folder = run(tmp_path)
+    known = read_divergence(folder, fake_world.reference)
+    assert len(known) == 2 * fake_world.CAPTIONS * DIVERGENCE_SAMPLES
+    assert read_divergence(folder, "another") == {}
 
 
 # --- files ----------------------------------------------------------------------------------------

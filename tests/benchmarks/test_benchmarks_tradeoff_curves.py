@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,10 @@ from ppdbench.benchmarks.tradeoff.curves import (
     curves_over_betas,
     headline,
 )
+from ppdbench.benchmarks.tradeoff.figures import _point, _theirs
 from ppdbench.benchmarks.tradeoff.points import Frame, Point, points_of
-from ppdbench.leaderboard.curves import CurveRow, Means
+from ppdbench.benchmarks.tradeoff.world import World, _others
+from ppdbench.leaderboard.curves import CurveRow, Curves, Means
 from ppdbench.protocols import Checkpoint
 from ppdbench.statistics.same_draws import SameDraws
 
@@ -199,6 +202,40 @@ def test_finished_trainings_make_a_curve_over_betas() -> None:
     assert found["between"] == ["dpo-10.0-0--99", "dpo-5.0-0--99"]
     assert found["gain"] == pytest.approx((2.5 - 1) / 0.5, abs=0.05)
     assert found["over"] == "betas" and found["beta"] is None
+
+
+def test_what_is_drawn_takes_the_place_of_its_weights_and_of_its_step() -> None:
+    drawn = replace(row(10, 1.0, 1.0), revision="a")
+    same_weights = replace(row(10, 1.0, 1.0, method="renamed"), revision="a")
+    same_step = replace(row(10, 1.0, 1.0), revision="b")
+    later = replace(row(20, 1.0, 1.0), revision="c")
+    assert _others([drawn], Curves(rows=(same_weights, same_step, later))) == [later]
+
+
+def test_others_are_met_by_their_last_checkpoints_alone() -> None:
+    base = replace(row(0, 0.0, 1.0), name="base", checkpoint=None)
+    rows = [
+        base,
+        row(20, 2.0, 2.0, method="ppd"),
+        row(10, 1.0, 1.5, method="ppd"),
+        row(30, 1.8, 1.8),
+        row(10, 1.2, 1.2),
+        row(5, 1.5, 1.1, method="sft", beta=None),
+        replace(row(0, 1.7, 1.7), name="stray", checkpoint=None),
+    ]
+    points = [point for each in rows for point in points_of(each, REWARDS)]
+    world = World(
+        frame=FRAME,
+        points=points,
+        curves=curves_of(points),
+        over_betas=(),
+        model=rows[1].name,
+        baseline="base",
+    )
+    found = _theirs(world, "divergence", [_point(world, point) for point in points])["look"]
+    assert [each["row"] for each in found] == [rows[3].name, rows[5].name, "stray"]
+    # 1.8 nats lie four fifths between 1 and 2: scores of 1.5 and 2, a gain of 0.9 / 0.5.
+    assert found[0]["others"][0]["gain"] == pytest.approx(1.8, abs=0.05)
 
 
 # --- the sentence ---------------------------------------------------------------------------------

@@ -170,7 +170,8 @@ def finished_run(folder: Path, *, newer: bool = False) -> Path:
     generators = {"ppd": {"source": "fresh"}, "sft": {"source": "recorded"}}
     summary = folder / "summary.json"
     if newer or not summary.is_file():
-        summary.write_text(json.dumps({"generators": generators}))
+        needed = {"schema_version": 1, "suite": "shapes", "suite_version": "1", "model": "ppd"}
+        summary.write_text(json.dumps({**needed, "benchmarks": {}, "generators": generators}))
     if newer:
         later = (folder / "report.html").stat().st_mtime + 10
         os.utime(summary, (later, later))
@@ -292,12 +293,30 @@ def test_report_of_an_unfinished_run_says_how_to_finish(rooms: list[Any], tmp_pa
 
 
 @pytest.mark.usefixtures("rooms")
-def test_a_damaged_summary_is_one_line_and_a_fix(tmp_path: Path) -> None:
-    (tmp_path / "summary.json").write_text('{"generators": ')
-    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+@pytest.mark.parametrize(
+    "command", [["report"], ["leaderboard", "record"], ["leaderboard", "curves"]]
+)
+@pytest.mark.parametrize("text", ['{"generators": ', "[]", '{"schema_version": 1}'])
+def test_a_damaged_summary_is_one_line_and_a_fix(
+    tmp_path: Path, command: list[str], text: str
+) -> None:
+    (tmp_path / "summary.json").write_text(text)
+    out = ["--out", str(tmp_path / "out")] if command[0] == "leaderboard" else []
+    done = CliRunner().invoke(app, [*command, str(tmp_path), *out])
     assert done.exit_code == 1
     assert [line.split(":")[0] for line in done.stderr.splitlines()] == ["error", "  fix"]
-    assert "fix: run its command again" in done.stderr
+    assert "unforeseen" not in done.stderr and "run its command again" in done.stderr
+
+
+@pytest.mark.usefixtures("rooms")
+@pytest.mark.parametrize("command", ["record", "curves"])
+def test_a_comparison_is_no_entry(tmp_path: Path, command: str) -> None:
+    summary = {"schema_version": 1, "kind": "comparison", "suite": "shapes", "suite_version": "1"}
+    summary |= {"benchmarks": {}, "runs": [], "rewards": {}}
+    (tmp_path / "summary.json").write_text(json.dumps(summary))
+    line = ["leaderboard", command, str(tmp_path), "--out", str(tmp_path / "out")]
+    done = CliRunner().invoke(app, line)
+    assert done.exit_code == 2 and "is a comparison, not a run" in done.stderr
 
 
 def test_record_takes_all_that_the_run_computed(rooms: list[Any], tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -224,6 +225,9 @@ def test_landmarks_and_the_way_to_each_section(opened: chromium.Visit) -> None:
         target = str(links.nth(place).get_attribute("href"))
         heading = page.locator(f"h2{target}")
         assert heading.inner_text() == links.nth(place).inner_text()
+    levels = page.eval_on_selector_all("h1, h2, h3, h4", "(all) => all.map((h) => +h.tagName[1])")
+    skipped = [(one, next_) for one, next_ in itertools.pairwise(levels) if next_ > one + 1]
+    assert levels.count(1) == 1 and not skipped
     unnamed = page.eval_on_selector_all(
         "button, a[href]",
         "(all) => all.filter((e) => !(e.ariaLabel || e.textContent).trim()).length",

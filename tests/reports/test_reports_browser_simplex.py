@@ -116,3 +116,32 @@ def test_directed_tests_sort_by_their_number(browser: Browser, run: Path) -> Non
     )
     assert medians == sorted(medians, reverse=True) and len(set(medians)) == 6
     visit.page.context.close()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_the_key_tells_curves_apart_as_painted(browser: Browser, run: Path, scheme: str) -> None:
+    visit = chromium.visit(browser, run / "report.html", scheme=scheme)
+    painted = visit.page.eval_on_selector_all(
+        ".looks li:has(line)",
+        "(all) => all.map((li) => [getComputedStyle(li.querySelector('line')).stroke,"
+        " getComputedStyle(li.querySelector('line')).strokeDasharray,"
+        " li.querySelector('path').getAttribute('d')].join())",
+    )
+    assert len(painted) == 6 and len(set(painted)) == 6
+    colours = visit.page.evaluate(
+        "() => ['k0', 'k1', 'k2', 'k3', 'k4', 'k5'].map((name) => {"
+        " const li = document.querySelector('.looks li'); li.className = name;"
+        " return getComputedStyle(li.querySelector('line')).stroke; })"
+    )
+    assert len(set(colours)) == 6
+    visit.page.context.close()
+
+
+def test_headings_leave_out_no_level(browser: Browser, run: Path) -> None:
+    visit = chromium.visit(browser, run / "report.html")
+    levels = visit.page.eval_on_selector_all(
+        "h1, h2, h3, h4, h5", "(all) => all.map((h) => Number(h.tagName[1]))"
+    )
+    assert levels.count(1) == 1
+    assert not [pair for pair in itertools.pairwise(levels) if pair[1] > pair[0] + 1]
+    visit.page.context.close()

@@ -260,6 +260,7 @@ def test_same_summary_same_page_and_files(tmp_path: Path) -> None:
 def test_a_run_is_no_comparison(tmp_path: Path) -> None:
     found = copy.deepcopy(summary())
     del found["kind"]
+    found |= {"model": "ppd", "generators": {}}
     (tmp_path / "summary.json").write_text(json.dumps(found))
     with pytest.raises(PpdbenchError, match="is no comparison"):
         write_comparison(tmp_path)

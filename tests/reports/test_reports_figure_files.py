@@ -16,6 +16,7 @@ from PIL import Image
 from ppdbench.errors import PpdbenchError
 from ppdbench.reports.files import draw_heat, draw_lines, draw_points
 from ppdbench.reports.files.figure import Axis, Drawing, Figure, Row, csv_text, write_figures
+from ppdbench.reports.files.style import HANDS, hands
 
 HOSTILE = '<script>alert("$x^2$")</script> &amp;\x07 $\\frac$ \u4e2d\u6587'
 
@@ -52,6 +53,17 @@ def made(kind: Drawing = draw_points.draw, name: str = "made") -> Figure:
         x=Axis(label="win rate", unit="%", low=0.0, high=1.0, line=0.5),
         note=f"note {HOSTILE}",
     )
+
+
+def test_no_two_series_look_alike_and_a_method_has_one_colour() -> None:
+    alone = hands([{"series": str(number)} for number in range(21)])
+    assert len(set(alone.values())) == 21
+    assert [alone[str(number)] for number in range(7)] == list(HANDS)
+    names = [(f"method {m}", f"method {m}, beta {b}") for m in range(8) for b in range(3)]
+    found = hands([{"series": series, "method": method} for method, series in names])
+    assert len(set(found.values())) == 24
+    for method in dict.fromkeys(method for method, _ in names):
+        assert len({found[series].colour for of, series in names if of == method}) == 1
 
 
 def content(folder: Path) -> dict[str, bytes]:

@@ -17,6 +17,7 @@ from html_page import Page
 from ppdbench import plugins
 from ppdbench.errors import PpdbenchError, unknown_name
 from ppdbench.reports.html import Sources, render, write_report
+from ppdbench.reports.rewards.mean_table import means
 
 Figures = dict[str, Any]
 MakeRun = Callable[[Figures], Path]
@@ -97,10 +98,21 @@ def test_no_mean_is_best_among_those_of_other_items(figures: Figures, make_run: 
     assert "rest on different" in text
 
 
+def test_what_reads_alike_is_best_alike(figures: Figures) -> None:
+    found = figures["benchmarks"]["rewards"]
+    opponents = list(found)
+    for place, opponent in enumerate(opponents):
+        cell = found[opponent]["clip"]
+        cell |= {"opponent_mean": 90.0 + (0.001, 0.002)[place] if place < 2 else 10.0}
+    rows = {row["name"]: row["cells"][0] for row in means(figures)["rows"]}
+    assert [rows[name]["text"] for name in opponents[:2]] == ["90.00", "90.00"]
+    assert [name for name, cell in rows.items() if cell["best"]] == opponents[:2]
+
+
 def test_seeds_of_the_training_have_their_spread(figures: Figures, make_run: MakeRun) -> None:
     page = page_of(make_run(figures)).text("th", "td", "span")
     assert "ppd 0, 1, 2 n = 260 70.1% (68.1 to 72.0) 95.0% (94.8 to 95.4) not measured" in page
-    assert "sft one: 0 not measured not measured not measured" in page
+    assert "sft one: 0 one training: no spread one training: no spread" in page
 
 
 def test_rates_are_percent_and_nothing_is_none(figures: Figures, make_run: MakeRun) -> None:
@@ -234,6 +246,10 @@ def test_run_details(figures: Figures, make_run: MakeRun) -> None:
         (b'{"schema_version": 1, "sui', "damaged"),
         (b'{"schema_version": 2}', "schema_version 2"),
         (b"[]", "schema_version None"),
+        (
+            b'{"schema_version": 1, "suite": "shapes"}',
+            "lacks benchmarks, generators, model, suite_v",
+        ),
     ],
 )
 def test_a_run_without_a_sound_summary_is_refused(

@@ -71,8 +71,8 @@ def test_people_and_their_personal_gain(figures: Figures) -> None:
     assert said is not None
     assert (
         "it wins 84.3% for seen users (95% interval 80.3–87.3) and 84.3% for unseen users "
-        "(80.3–87.3), n = 192 users, 768 pairs; own minus another user's picture +26.2 points for "
-        "seen users (95% interval +22.2 to +30.2)"
+        "(80.3–87.3), n = 192 users, 768 pairs each; own minus another user's picture +26.2 points "
+        "for seen users (95% interval +22.2 to +30.2)"
     ) in said.sentence
 
 

@@ -225,3 +225,37 @@ def test_wrong_input_is_an_error(
 ) -> None:
     with pytest.raises(ValueError, match=message):
         bradley_terry(first, second, won, clusters, systems)
+
+
+def test_single_wins_against_thousands_are_solved_too() -> None:
+    """A full step of Newton's leads out to where the likelihood is flat, and ends there.
+
+    At the maximum every system has won as much as its strengths say.
+    """
+    wins = np.array(
+        [
+            [0, 1, 40, 5000, 1, 1],
+            [0, 0, 5000, 0.5, 40, 1],
+            [5000, 0.5, 0, 40, 0, 1],
+            [0, 0, 0, 0, 0.5, 5000],
+            [1, 1, 1, 0, 0, 0.5],
+            [0.5, 1, 0, 0, 40, 0],
+        ]
+    )
+    times = np.ceil(wins).astype(int).ravel()
+    first, second = (np.repeat(each, times) for each in np.indices((6, 6)).reshape(2, -1))
+    halves = wins[first, second] == 0.5
+    outcome = np.where(halves, 0.5, 1.0)  # half a win is a tie: the other has its half too
+    wins += (wins == 0.5).T * 0.5
+    found = bradley_terry(first, second, outcome, np.arange(len(first)) % 12, 6, resamples=50)
+    strengths = np.array([each.estimate for each in found.strengths], dtype=np.float64)
+    chance = special.expit(strengths[:, None] - strengths)
+    assert ((wins + wins.T) * chance).sum(axis=1) == pytest.approx(wins.sum(axis=1), rel=1e-5)
+
+
+def test_all_ties_are_equal_strengths_without_an_interval_and_say_why() -> None:
+    first, second = [0] * 20 + [0] * 20 + [1] * 20, [1] * 20 + [2] * 20 + [2] * 20
+    found = bradley_terry(first, second, [0.5] * 60, [*range(20)] * 3, 3, resamples=500)
+    assert [each.estimate for each in found.strengths] == pytest.approx([0, 0, 0])
+    assert all(each.ci_low is None for each in found.strengths)
+    assert "the same in every resample" in str(found.reason)

@@ -152,6 +152,7 @@ FUNCTIONS: dict[str, Call] = {
     "judged, always the first": lambda c: judged(0 * c.values + 1, 0 * c.values, c.clusters),
     "agreement": lambda c: agreement(c.values, c.values, c.clusters),
     "same_draws": _same_draws,
+    "standard_deviation": lambda c: statistics.standard_deviation(c.values),
 }  # fmt: skip
 
 

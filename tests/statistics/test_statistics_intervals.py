@@ -132,6 +132,33 @@ def test_ten_thousand_resamples_of_five_thousand_items_take_a_second(clusters: s
     assert min(seconds) <= 1.0
 
 
+def test_a_cluster_that_holds_most_items_is_nearly_all_that_is_known() -> None:
+    """99 of 100 items in one cluster: 100^2 / (99^2 + 1) = 1.02 trials, not two."""
+    won, clusters = [1.0] * 99 + [0.0], [0] * 99 + [1]
+    low, high = _bounds(cluster_bootstrap_mean(won, clusters, bounds=(0, 1)))
+    trials = 100**2 / (99**2 + 1)
+    z2 = stats.norm.ppf(0.975) ** 2
+    centre = (0.99 + z2 / (2 * trials)) / (1 + z2 / trials)
+    half = math.sqrt(z2 * 0.99 * 0.01 / trials + (z2 / (2 * trials)) ** 2) / (1 + z2 / trials)
+    assert (low, high) == pytest.approx((centre - half, centre + half))
+    # Clusters that all agree count likewise.
+    uneven = _bounds(cluster_bootstrap_mean(np.ones(29), [0] * 20 + [*range(9)], bounds=(0, 1)))
+    even = _bounds(cluster_bootstrap_mean(np.ones(27), [*range(9)] * 3, bounds=(0, 1)))
+    assert uneven[0] < even[0] == _bounds(wilson(9, 9))[0]
+
+
+def test_uneven_clusters_cover_the_truth_where_they_are_few() -> None:
+    """Nine users, one with 20 choices; all of a user's choices alike, the worst that can be."""
+    rng = np.random.default_rng(0)
+    clusters = np.repeat(np.arange(9), [1] * 8 + [20])
+    hits = 0
+    for _ in range(300):
+        won = (rng.random(9) < 0.5)[clusters].astype(float)
+        low, high = _bounds(cluster_bootstrap_mean(won, clusters, bounds=(0, 1)))
+        hits += low <= 0.5 <= high
+    assert hits / 300 >= 0.93
+
+
 def test_same_seed_same_interval() -> None:
     values, clusters = _clustered(3)
     first = cluster_bootstrap_mean(values, clusters, seed=5)

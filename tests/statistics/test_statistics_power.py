@@ -48,6 +48,8 @@ def test_more_trials_find_less_and_more_power_needs_more() -> None:
 def test_too_few_trials_find_nothing() -> None:
     # Five heads of five have a two-sided p-value of 1/16.
     assert [minimum_detectable_rate(n) for n in (0, 1, 5)] == [None, None, None]
+    # All of 20 are not rare enough at 90%, though few of them would be.
+    assert minimum_detectable_rate(20, against=0.9) is None
     six = minimum_detectable_rate(6)
     # All six, or by far less often none: rate^6 = 0.8.
     assert six == pytest.approx(0.8 ** (1 / 6), abs=1e-6)
@@ -94,6 +96,15 @@ def test_an_effect_of_the_minimum_is_found_in_four_of_five() -> None:
     assert np.mean([value is not None and value <= 0.05 for value in p]) == pytest.approx(
         0.8, abs=0.06
     )
+
+
+@pytest.mark.parametrize("n", range(2, 9))
+def test_what_no_test_can_find_is_not_promised(n: int) -> None:
+    """All of one sign is the most that n clusters can show: p = 2 / 2^n, 6.25% of five."""
+    found = paired_difference(np.arange(1.0, n + 1), np.zeros(n), range(n), bounds=None)
+    least = 2 / 2**n
+    assert found.p_value == least and found.standard_error is not None
+    assert (found.minimum_detectable is None) == (least > 0.05)
 
 
 def test_what_has_no_spread_has_no_error() -> None:

@@ -7,6 +7,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
+from ppdbench.statistics import trend
 from ppdbench.statistics.trend import (
     isotonic_r2,
     kendall_with_order,
@@ -73,6 +74,8 @@ def test_the_figures_of_a_trend() -> None:
     assert found.kendall == pytest.approx(2 / 3)  # of 1, (5 - 1) / 6 and -1
     assert found.isotonic_r2 == pytest.approx(0.9)  # of 1, 0.9 and 0
     assert found.violations == pytest.approx(4 / 9)
+    level = rising([[1, 1, 1, 1], [1, 2, 2, 1]], ["a", "b"])
+    assert level.violations == pytest.approx(1 / 6)  # what stays does not fall
     assert found.p_value == pytest.approx(stats.page_trend_test(values).pvalue)
     assert found.ci_low is None and "too few" in str(found.reason)
 
@@ -96,6 +99,13 @@ def test_intervals_of_the_median_cover_it() -> None:
         assert found.ci_low is not None and found.ci_high is not None
         covered += found.ci_low <= 0 <= found.ci_high  # by symmetry the true median
     assert covered >= 0.92 * 200
+
+
+def test_resamples_a_few_at_a_time_are_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows, clusters = paths(np.random.default_rng(3), 60, 0.3), np.repeat(np.arange(20), 3)
+    at_once = rising(rows, clusters, resamples=500)
+    monkeypatch.setattr(trend, "BLOCK", 7 * len(rows))
+    assert rising(rows, clusters, resamples=500) == at_once
 
 
 def test_no_trend_is_seldom_found_and_a_real_one_nearly_always() -> None:

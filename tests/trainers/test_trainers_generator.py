@@ -412,5 +412,6 @@ def test_an_adapter_of_people_is_named_by_its_encoder(both: LoadContext) -> None
 def test_an_adapter_needs_a_folder_with_one(context: LoadContext, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="names no folder"):
         generator.adapter(context)
-    with pytest.raises(MissingPrerequisite, match="no adapter can be read"):
+    with pytest.raises(MissingPrerequisite, match="no adapter can be read") as failure:
         named(context, tmp_path / "nowhere")
+    assert "train-reference wrote" in str(failure.value.fix)

@@ -23,7 +23,7 @@ from ppdbench.runs.results import Result
 from ppdbench.statistics.clusters import Clusters
 from ppdbench.statistics.holm import holm
 from ppdbench.statistics.mirrored import mirrored_mean
-from ppdbench.statistics.paired import PairedDifference, paired_difference
+from ppdbench.statistics.paired import FEWEST_TO_FIND, PairedDifference, paired_difference
 from ppdbench.statistics.power import minimum_detectable_rate
 from ppdbench.statistics.win_rate import outcomes
 
@@ -240,7 +240,8 @@ def _test(found: PairedDifference, n_expected: int, method: str) -> Cell:
     elif found.difference.reason:
         cell["reason"] = found.difference.reason
     if found.n and found.minimum_detectable is None:
-        cell["minimum_detectable_reason"] = NO_SPREAD
+        few = f"{found.n_clusters} clusters: too few for a test to find any difference"
+        cell["minimum_detectable_reason"] = few if found.n_clusters < FEWEST_TO_FIND else NO_SPREAD
     return cell
 
 

@@ -35,10 +35,11 @@ from ppdbench.benchmarks.compare.cells import (
 )
 from ppdbench.benchmarks.compare.fidelity import compare_fidelity
 from ppdbench.benchmarks.compare.runs import MeasuredRun, RunPair
-from ppdbench.benchmarks.compare.units import standardised
+from ppdbench.benchmarks.compare.units import pooled, standardised
 from ppdbench.benchmarks.compare.unlike import unlike_baselines, unlike_scorers
 from ppdbench.benchmarks.rows import Row, gold_of
 from ppdbench.runs.results import reward_key, rewards_of
+from ppdbench.statistics.deviation import standard_deviation
 from ppdbench.statistics.win_rate import outcomes
 
 NAME, GOLD = "rewards", "rewards_gold"
@@ -181,11 +182,5 @@ def planned(row: Row, reward: str) -> set[Key]:
 
 def _deviation(pair: RunPair, keys: Sequence[Key], scorer: str) -> float | None:
     """Standard deviation of the baseline's scores on these items, of both runs' drawings alike."""
-    variances = []
-    for run in (pair.a, pair.b):
-        base = baseline_scores(run, scorer)
-        known = [base[key] for key in keys if key in base]
-        if len(known) < 2:
-            return None
-        variances.append(float(np.var(known, ddof=1)))
-    return float(np.sqrt(sum(variances) / 2)) or None
+    bases = [baseline_scores(run, scorer) for run in (pair.a, pair.b)]
+    return pooled([standard_deviation([base[k] for k in keys if k in base]) for base in bases])

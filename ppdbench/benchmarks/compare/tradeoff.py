@@ -27,8 +27,9 @@ from ppdbench.benchmarks.compare.cells import (
 )
 from ppdbench.benchmarks.compare.rewards import gold_twins
 from ppdbench.benchmarks.compare.runs import MeasuredRun, RunPair
-from ppdbench.benchmarks.compare.units import CONSTANT, pooled_deviation
+from ppdbench.benchmarks.compare.units import pooled_deviation
 from ppdbench.benchmarks.compare.unlike import unlike_baselines, unlike_scorers
+from ppdbench.benchmarks.interpolation.figures import CONSTANT
 from ppdbench.benchmarks.plan import Drawn, user_id
 from ppdbench.benchmarks.rows import Row
 from ppdbench.benchmarks.tradeoff.lines import lines_of, read_measured

@@ -7,18 +7,17 @@ unit. Elsewhere: the differences (`compare.cells`), when two baselines are the s
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
 from ppdbench.benchmarks.compare.cells import Cell
-from ppdbench.benchmarks.interpolation.figures import deviation
+from ppdbench.benchmarks.interpolation.figures import CONSTANT, deviation
 from ppdbench.benchmarks.rows import Row
 from ppdbench.runs.results import Result
 
 SCALED = ("difference", "ci_low", "ci_high", "minimum_detectable")
-CONSTANT = "the baseline's scores do not vary"
 
 
 def standardised(cell: Cell, unit: float | None, reason: str | None) -> Cell:
@@ -44,11 +43,15 @@ def pooled_deviation(
 
     None where one of them has none.
     """
-    found = [
-        deviation(replace(row, results=_of_captions(row, captions)), scorer) for row in baselines
-    ]
-    known = [unit for unit in found if unit is not None]
-    if len(known) < len(found):
+    return pooled(
+        [deviation(replace(row, results=_of_captions(row, captions)), scorer) for row in baselines]
+    )
+
+
+def pooled(deviations: Sequence[float | None]) -> float | None:
+    """Root of the mean variance of equally many scores each; None where one is unknown."""
+    known = [unit for unit in deviations if unit is not None]
+    if len(known) < len(deviations):
         return None
     return float(np.sqrt(sum(unit**2 for unit in known) / len(known))) or None
 

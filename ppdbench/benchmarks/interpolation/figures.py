@@ -28,6 +28,7 @@ from ppdbench.benchmarks.interpolation.plan import Interpolation
 from ppdbench.benchmarks.interpolation.simplex import Edge, edge_name
 from ppdbench.benchmarks.rows import Row, scores_by
 from ppdbench.protocols import Caption
+from ppdbench.statistics.deviation import standard_deviation
 from ppdbench.statistics.holm import holm
 from ppdbench.statistics.intervals import cluster_bootstrap_mean
 from ppdbench.statistics.trend import rising, spearman_with_order
@@ -37,6 +38,8 @@ Floats = NDArray[np.float64]
 PERMUTATIONS = 20
 """Orders a caption's places are put in by the control."""
 UNIT = "standard deviations of the scorer on the baseline's images"
+CONSTANT = "the baseline's scores do not vary"
+"""Why a gain has no unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -142,7 +145,7 @@ def edge_paths(
 def deviation(baseline: Row, scorer: str) -> float | None:
     """Standard deviation of a scorer on the baseline's pictures; None where unknown or 0."""
     scores = list(scores_by(baseline.of_user(None), scorer).values())
-    return (float(np.std(scores, ddof=1)) or None) if len(scores) > 1 else None
+    return standard_deviation(scores)
 
 
 def _edges(
@@ -177,6 +180,7 @@ def directed_test(paths: Paths, withheld: str | None) -> dict[str, Any]:
     spearman = cluster_bootstrap_mean(
         spearman_with_order(paths.means) if trend.n else [], paths.captions, bounds=(-1.0, 1.0)
     )
+    corners, no_gain = _corners(paths)
     tail = {"n": trend.n, "n_expected": paths.n_expected}
     figures: dict[str, Any] = {
         "median_spearman": trend.spearman,
@@ -189,23 +193,24 @@ def directed_test(paths: Paths, withheld: str | None) -> dict[str, Any]:
         "p_value": trend.p_value,
         "p_holm": None,
         "violations": trend.violations,
-        **_corners(paths),
+        **corners,
         "test": "Page's L, one block a caption",
         **tail,
     }
     if withheld:
         return {**dict.fromkeys(figures), **tail, "reason": withheld}
-    return {**figures, "reason": trend.reason} if trend.reason else figures
+    reason = trend.reason or no_gain
+    return {**figures, "reason": reason} if reason else figures
 
 
-def _corners(paths: Paths) -> dict[str, Any]:
-    """All weight on the reward against none, picture by picture from the same noise."""
+def _corners(paths: Paths) -> tuple[dict[str, Any], str | None]:
+    """All weight on the reward against none, picture by picture; and why the gain is not known."""
     last, first = paths.scores[:, :, -1].ravel(), paths.scores[:, :, 0].ravel()
     captions = np.repeat(np.array(paths.captions, dtype=np.str_), paths.scores.shape[1])
     won = win_rate(last, first, captions)
     gain = cluster_bootstrap_mean((last - first) / (paths.unit or 1.0), captions)
     known = gain if paths.unit else None
-    return {
+    figures = {
         "corner_win_rate": won.rate,
         "corner_win_rate_ci_low": won.ci_low,
         "corner_win_rate_ci_high": won.ci_high,
@@ -214,6 +219,7 @@ def _corners(paths: Paths) -> dict[str, Any]:
         "endpoint_gain_ci_low": known and known.ci_low,
         "endpoint_gain_ci_high": known and known.ci_high,
     }
+    return figures, gain.reason if paths.unit else CONSTANT
 
 
 def _controls(
@@ -351,7 +357,7 @@ def _at_point(
     }
     if withheld:
         return {**dict.fromkeys(figures), "n": won.n, "reason": withheld}
-    reason = won.reason or (None if unit else "the baseline's scores do not vary")
+    reason = won.reason or (gain.reason if unit else CONSTANT)
     return {**figures, "n": won.n, **({"reason": reason} if reason else {})}
 
 

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from ppdbench.benchmarks.rows import Key, Row
+from ppdbench.statistics.deviation import standard_deviation
 from ppdbench.statistics.intervals import ratio_of_means_interval
 
 
@@ -78,7 +79,7 @@ def _gold_gain(
     blank = {"gain": None, "gold_gain": None, "kept": None, "ci_low": None, "ci_high": None}
     if withheld:
         return {**blank, "n": len(keys), "reason": withheld}
-    units = [_deviation([scores[key] for key in keys]) for scores in (base, gold_base)]
+    units = [standard_deviation([scores[key] for key in keys]) for scores in (base, gold_base)]
     if None in units:
         return {**blank, "n": len(keys), "reason": "the baseline's scores do not vary"}
     gain, gold_gain = (
@@ -109,10 +110,3 @@ def _share(
 
 def _mean(values: Sequence[float]) -> float | None:
     return float(np.mean(values)) if values else None
-
-
-def _deviation(values: Sequence[float]) -> float | None:
-    """Standard deviation of a sample; None where it is unknown or zero."""
-    if len(values) < 2:
-        return None
-    return float(np.std(values, ddof=1)) or None

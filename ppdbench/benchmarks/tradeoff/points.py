@@ -107,20 +107,23 @@ def figures(point: Point, frame: Frame, *, is_baseline: bool) -> dict[str, Any]:
     whole = frame.column(point.lines, lambda _: 1.0) + frame.column(frame.baseline, lambda _: 1.0)
     n = int(np.isfinite(whole).sum())
     found: dict[str, Any] = {}
+    measured: list[Interval] = []
     for axis, of in AXES.items():
         if is_baseline:  # it is the reference: no estimate
             found |= {axis: 0.0, f"{axis}_ci_low": 0.0, f"{axis}_ci_high": 0.0}
         else:
-            found |= frame.draws.mean(frame.column(point.lines, of)).fields(axis)
+            measured.append(frame.draws.mean(frame.column(point.lines, of)))
+            found |= measured[-1].fields(axis)
     diversity = frame.draws.mean(frame.diversity(point.lines))
-    theirs = frame.diversity(point.lines) - frame.diversity(frame.baseline)
+    gap = frame.diversity(point.lines) - frame.diversity(frame.baseline)
+    difference = None if is_baseline else frame.draws.mean(gap)
     found |= {
         "by_step": list(point.by_step) if point.by_step else None,
         **diversity.fields("diversity"),
         **(
-            dict.fromkeys(_names("diversity_difference"))
-            if is_baseline
-            else frame.draws.mean(theirs).fields("diversity_difference")
+            difference.fields("diversity_difference")
+            if difference
+            else dict.fromkeys(_names("diversity_difference"))
         ),
         "n_captions": n,
         "n_captions_expected": len(frame.captions),
@@ -131,7 +134,13 @@ def figures(point: Point, frame: Frame, *, is_baseline: bool) -> dict[str, Any]:
     }
     reasons = [point.row.reason or _unknown(found, n)]
     if diversity.estimate is None:
-        reasons.append(frame.no_diversity or "no caption is whole")
+        unmeasured = "diversity: it is not known of any caption" if n else "no caption is whole"
+        reasons.append(frame.no_diversity or unmeasured)
+    elif difference and difference.estimate is None:
+        reasons.append("diversity_difference: the baseline's is not known of these captions")
+    # What has an estimate may have no bounds: of one caption, or where all are alike.
+    known = [each for each in (*measured, diversity, difference) if each]
+    reasons += [each.reason for each in known if each.estimate is not None]
     if told := list(dict.fromkeys(reason for reason in reasons if reason)):
         found["reason"] = "; ".join(told)
     return found

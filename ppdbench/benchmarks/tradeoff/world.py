@@ -11,8 +11,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from ppdbench.benchmarks.job import Job
 from ppdbench.benchmarks.rows import Row, gold_of
 from ppdbench.benchmarks.tradeoff.curves import (
@@ -30,6 +28,7 @@ from ppdbench.benchmarks.tradeoff.points import Frame, Point, points_of
 from ppdbench.leaderboard.curves import CurveRow, Curves
 from ppdbench.protocols import Checkpoint
 from ppdbench.runs.results import reward_key
+from ppdbench.statistics.deviation import standard_deviation
 from ppdbench.statistics.same_draws import SameDraws
 
 
@@ -154,9 +153,10 @@ def _units(baseline: Row, rewards: Mapping[str, Any]) -> dict[str, float]:
     """Scorer -> standard deviation of the baseline's pictures, where there is one."""
     units = {}
     for reward in rewards:
-        scores = [r.scores[reward] for r in baseline.results if reward in r.scores]
-        unit = float(np.std(scores, ddof=1)) if len(scores) > 1 else 0.0
-        if unit:
+        unit = standard_deviation(
+            [r.scores[reward] for r in baseline.results if reward in r.scores]
+        )
+        if unit is not None:
             units[reward] = unit
     return units
 

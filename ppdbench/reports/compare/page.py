@@ -34,11 +34,10 @@ from ppdbench.reports.compare.sections import sections
 from ppdbench.reports.environment import fill
 from ppdbench.reports.figures import EN_DASH, Shown, named
 from ppdbench.reports.files.figure import write_figures
-from ppdbench.reports.html import headings, read_summary
+from ppdbench.reports.html import headings
 from ppdbench.reports.plots import RATE_AXIS, Bar, bar
+from ppdbench.reports.summary import is_comparison, read_summary
 from ppdbench.runs.atomic import write_atomic
-
-KIND = "comparison"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,7 +60,7 @@ def write_comparison(folder: Path) -> Path:
             a file cannot be written.
     """
     summary = read_summary(folder / "summary.json")
-    if summary.get("kind") != KIND:
+    if not is_comparison(summary):
         raise PpdbenchError(
             f"{folder} is no comparison", fix="build a run's page with `ppdbench report`"
         )

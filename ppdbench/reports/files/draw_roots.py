@@ -23,10 +23,12 @@ if TYPE_CHECKING:
 def draw(figure: Figure, canvas: Canvas) -> None:
     """Draw the panels on an empty canvas and set its size."""
     draw_lines.draw(figure, canvas)
-    ends = (value_of(row, key) for row in figure.rows for key in ("x", "x_ci_high"))
-    high = (max((end for end in ends if end is not None), default=0.0) or 1.0) * (1 + MARGIN) ** 2
-    marks = root_ticks(high)
-    for axes in canvas.axes[: len(panels(figure.rows))]:
+    found = panels(figure.rows)
+    for axes, rows in zip(canvas.axes[: len(found)], found.values(), strict=True):
+        ends = (value_of(row, key) for row in rows for key in ("x", "x_ci_high"))
+        furthest = max((end for end in ends if end is not None), default=0.0) or 1.0
+        high = furthest * (1 + MARGIN) ** 2
+        marks = root_ticks(high)
         axes.set_xscale(
             "function",
             functions=(lambda x: np.sqrt(np.maximum(x, 0.0)), lambda x: np.square(x)),

@@ -12,8 +12,8 @@ How to add a figure, to this page or another:
    one of your own, `draw(figure, canvas)`, which finds an empty matplotlib figure and gives it its
    size and its plots; title, key and note are added around them. Matplotlib is imported in it, not
    above it, and never pyplot. The modules say which columns they read; `panel` splits a figure into
-   plots beside each other, `series` gives a colour and a mark (`figure_style.hands`), and a key
-   where there are several.
+   plots beside each other, `series` gives a colour and a mark (`style.hands`), and a key where
+   there are several; series of one `method` share a colour.
 4. Put your builder into the list that your page hands to `write_figures(run_dir, figures)`
    (`figure_list` for a run), and print `{{ files(figures, 'name') }}` (macros.html.j2) below the
    page's own drawing.
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 FOLDER = "figures"
 INDEX = "index.json"
 SCHEMA_VERSION = 1
-DRAWING_VERSION = 1
+DRAWING_VERSION = 2
 """Raise it whenever a drawing changes: files of other drawings are then drawn again."""
 ENDINGS = ("svg", "png", "csv")
 

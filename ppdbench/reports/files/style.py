@@ -11,8 +11,9 @@ from __future__ import annotations
 import io
 import textwrap
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.reports.figures import MINUS, is_number
@@ -164,9 +165,25 @@ def _saved(canvas: Canvas, ending: str, **settings: Any) -> bytes:
 
 
 def hands(rows: Iterable[Row]) -> dict[str, Hand]:
-    """Series -> how it is drawn, in the order of the rows; the same throughout a figure."""
-    names = dict.fromkeys(str(row.get("series") or "") for row in rows)
-    return {name: HANDS[number % len(HANDS)] for number, name in enumerate(names)}
+    """Series -> how it is drawn, in the order of the rows; the same throughout a figure.
+
+    Series of one `method` share a colour, any other has one of its own; where colours run out they
+    come again with other marks and dashes, so that no two look alike up to seven of a colour.
+    """
+    families: dict[str, str] = {}
+    for row in rows:
+        name = str(row.get("series") or "")
+        families.setdefault(name, str(row.get("method") or name))
+    places = {family: place for place, family in enumerate(dict.fromkeys(families.values()))}
+    drawn: Counter[int] = Counter()
+    found = {}
+    for name, family in families.items():
+        place = places[family]
+        colour = place % len(HANDS)
+        number = (place + drawn[colour]) % len(HANDS)
+        drawn[colour] += 1
+        found[name] = replace(HANDS[number], colour=HANDS[colour].colour)
+    return found
 
 
 def panels(rows: Sequence[Row]) -> dict[str, list[Row]]:

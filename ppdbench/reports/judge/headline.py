@@ -74,7 +74,7 @@ def judge_headline(summary: Mapping[str, Any]) -> Headline | None:
     return Headline(
         text=f"{model} {joined(said)}{_by_whom(summary)}",
         withheld=False,
-        figures=verbal(clause(figures), f"with {shots} shots it wins"),
+        figures=verbal(clause(figures, each=True), f"with {shots} shots it wins"),
     )
 
 

@@ -92,9 +92,11 @@ def _mean_cell(mean: _Mean, column: Sequence[_Mean]) -> dict[str, Any]:
     decimals = decimals_for(other.value for other in known)
     same_items = all(other.whole for other in known)
     highest = max((other.value for other in known), default=None)
+    text = number(mean.value, decimals)
     return {
-        "text": number(mean.value, decimals),
+        "text": text,
         "interval": span(mean.low, mean.high, decimals),
         "n": "" if same_items or not is_number(mean.n) else f"n = {mean.n}",
-        "best": same_items and len(known) > 1 and mean.value == highest,
+        # As printed: of two that read alike, one alone in bold would be more than is shown.
+        "best": bool(text) and same_items and len(known) > 1 and text == number(highest, decimals),
     }

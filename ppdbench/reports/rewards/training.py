@@ -135,9 +135,9 @@ def _percent(share: Any) -> str:
 
 
 def _spread(found: Mapping[str, float] | None) -> str:
-    """Mean and range over seeds; "not measured" where there is nothing to compare."""
+    """Mean and range over seeds; empty where there is nothing to compare."""
     if not found:
-        return "not measured"
+        return ""
     mean, low, high = (number(100 * found[key], 1) for key in ("mean", "min", "max"))
     return f"{mean}% ({low} to {high})"
 

@@ -9,6 +9,7 @@ is a distance, and the reference itself lies at 0. Elsewhere: the section (`trad
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -17,9 +18,10 @@ from ppdbench.reports.scales import MARGIN, Scale, around, corners, labels, root
 WIDTH, HEIGHT = 340, 270
 LEFT, RIGHT, TOP, BOTTOM = 46, 14, 12, 42
 """Room around the plot for its labels."""
-COLOURS = 5
-SIGNS = ("circle", "square", "triangle", "diamond")
+COLOURS = 6
+SIGNS = ("circle", "square", "triangle", "diamond", "down")
 """How points are drawn: the curves of one colour are told apart by these and by their dashes."""
+DASHES = 4
 SIZE = 4.0
 OWN = 6.5
 """Half the width of a point, and of one of the run's own."""
@@ -97,26 +99,28 @@ class Scatter:
 def looks(methods: Mapping[str, str], first: str | None) -> dict[str, Look]:
     """Curve -> how it is drawn: a colour a method, the model's own first, a sign a curve of it.
 
+    No two look alike, up to 20 of one colour: methods that share one, where there are more methods
+    than colours, share its signs and dashes, too.
+
     Args:
-        methods: curve -> its method.
+        methods: curve -> its method, and what labels taught it.
         first: the method that has the first colour.
     """
     order = list(dict.fromkeys([*([first] if first else []), *methods.values()]))
-    seen: dict[str, int] = {}
+    drawn: Counter[int] = Counter()
     found = {}
     for curve, method in methods.items():
-        number = seen.get(method, 0)
-        seen[method] = number + 1
+        colour = order.index(method) % COLOURS
+        lap, number = divmod(drawn[colour], len(SIGNS))
+        drawn[colour] += 1
         found[curve] = Look(
-            colour=f"k{order.index(method) % COLOURS}",
-            dash=f"d{number % len(SIGNS)}",
-            sign=SIGNS[number % len(SIGNS)],
+            colour=f"k{colour}", dash=f"d{(number + lap) % DASHES}", sign=SIGNS[number]
         )
     return found
 
 
 def across_of(places: Iterable[Place]) -> Scale:
-    """The axis of divergence that several plots share."""
+    """The axis of divergence of what these places show."""
     ends = [v for place in places for v in (place.x, place.x_high) if v is not None]
     high = max(ends, default=0.0) or 1.0
     return Scale(low=0.0, high=high * (1 + MARGIN) ** 2, start=LEFT, end=WIDTH - RIGHT, root=True)
@@ -149,7 +153,7 @@ def scatter(
         up: the other axis.
         plus: whether ticks of what is above 0 carry a sign.
     """
-    plain = Look(colour=f"k{COLOURS - 1}", dash="d0", sign="diamond")
+    plain = Look(colour="k-none", dash="d0", sign="diamond")
     made = tuple(
         Curve(
             look=drawn.get(name, plain),
@@ -193,9 +197,11 @@ def sign_path(sign: str, x: float, y: float, size: float) -> str:
     if sign == "circle":
         r = round(size, 2)
         return f"M{x - r:g} {y:g}a{r:g} {r:g} 0 1 0 {2 * r:g} 0a{r:g} {r:g} 0 1 0 {-2 * r:g} 0z"
-    edges, turn, far = {"square": (4, 45.0, 1.25), "triangle": (3, 30.0, 1.45)}.get(
-        sign, (4, 0.0, 1.35)
-    )
+    edges, turn, far = {
+        "square": (4, 45.0, 1.25),
+        "triangle": (3, 30.0, 1.45),
+        "down": (3, 90.0, 1.45),
+    }.get(sign, (4, 0.0, 1.35))
     around_ = (math.radians(turn + 360 * number / edges) for number in range(edges))
     points = ((x + far * size * math.cos(a), y + far * size * math.sin(a)) for a in around_)
     return "M" + "L".join(f"{round(a, 1):g} {round(b, 1):g}" for a, b in points) + "z"

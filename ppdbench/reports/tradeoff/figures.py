@@ -14,7 +14,8 @@ from ppdbench.reports.files import draw_points, draw_roots
 from ppdbench.reports.files.figure import Axis, Figure, Row
 from ppdbench.reports.files.rows import number_of, row_of
 from ppdbench.reports.headline import reward_title
-from ppdbench.reports.tradeoff.section import AXES, VIEWS, by_training
+from ppdbench.reports.tradeoff.headline import method
+from ppdbench.reports.tradeoff.section import AXES, VIEWS, belongs, by_method, by_training
 
 Summary = Mapping[str, Any]
 
@@ -41,7 +42,9 @@ def _view(summary: Summary, axis: str, view: str) -> Figure | None:
     about, value = summary["benchmarks"]["tradeoff"], VIEWS[view][1]
     rows: list[Row] = []
     for reward in about.get("rewards") or ():
-        for point in by_training(summary):
+        for point in _by_curve(summary):
+            if not belongs(summary, point, reward):
+                continue  # another reward alone taught it
             if reward not in (point.get("rewards") or {}) or not is_number(point.get(axis)):
                 continue  # it has no place: the page says why
             cell, key = value(point, reward)
@@ -52,6 +55,7 @@ def _view(summary: Summary, axis: str, view: str) -> Figure | None:
                     key,
                     panel=reward_title(summary, reward),
                     series=str(point.get("curve") or point["row"]),
+                    method=method(point),
                     x=number_of(point, axis),
                     x_ci_low=number_of(point, f"{axis}_ci_low"),
                     x_ci_high=number_of(point, f"{axis}_ci_high"),
@@ -73,9 +77,20 @@ def _view(summary: Summary, axis: str, view: str) -> Figure | None:
         rows=rows,
         x=Axis(label="nats an image, root axis"),
         y=Axis(label=LABELS[view], line=None if view == "diversity" else 0.0),
-        note=f"A line joins the checkpoints of one training; {summary['model']} is the row of the "
-        f"run. Gains over {summary['baseline']} in standard deviations of its scores. {CAPTIONS}",
+        note="A line joins the checkpoints of one training; who was trained for one reward alone "
+        f"is drawn by that reward; {summary['model']} is the row of the run. Gains over "
+        f"{summary['baseline']} in standard deviations of its scores. {CAPTIONS}",
     )
+
+
+def _by_curve(summary: Summary) -> list[Mapping[str, Any]]:
+    """All points, curve by curve as the page's key has them, each in the order of training."""
+    curves = by_method(summary)
+
+    def place(point: Mapping[str, Any]) -> int:
+        return curves.index(point["curve"]) if point.get("curve") in curves else len(curves)
+
+    return sorted(by_training(summary), key=place)
 
 
 def _matched(summary: Summary) -> Figure | None:

@@ -27,12 +27,17 @@ class Rival:
     rival: Cell
     """The other one's figures, which say its curve or row, method and labels."""
     gain: float | None
-    """The model's own, or its method's where the divergence is the rival's."""
+    """The model's own, or its method's where the divergence is the rival's; as `rival_gain` over
+    the captions that both have, so that their difference is the one that is told."""
     rival_gain: float | None
     at: float | None
     """The divergence, in nats."""
     difference: Cell
     """The model's gain minus the rival's, under `gain_difference`, with its interval."""
+    stand_in: str = ""
+    """The curve of the model's method that stands there for the model; empty if it is the model."""
+    captions: int | None = None
+    """What the difference rests on."""
 
     @property
     def verdict(self) -> Verdict:
@@ -77,14 +82,22 @@ def _family(of: Cell) -> tuple[str, str]:
 
 
 def _there(reward: str, entry: Cell, other: Cell, axis: str) -> Rival:
+    gain, difference = other.get("gain"), other.get("gain_difference")
+    own = gain + difference if is_number(gain) and is_number(difference) else entry.get("gain")
     return Rival(
         reward=reward,
         rival=other,
-        gain=entry.get("gain"),
-        rival_gain=other.get("gain"),
+        gain=own,
+        rival_gain=gain,
         at=entry.get(axis),
         difference=named(other, "gain_difference") or {},
+        captions=_captions(other),
     )
+
+
+def _captions(other: Cell) -> int | None:
+    n = other.get("n_captions")
+    return int(n) if is_number(n) and n else None
 
 
 def _elsewhere(reward: str, theirs: Cell, axis: str) -> Rival | None:
@@ -97,9 +110,11 @@ def _elsewhere(reward: str, theirs: Cell, axis: str) -> Rival | None:
                 reward=reward,
                 rival=theirs,
                 gain=own.get("gain"),
-                rival_gain=theirs.get("gain"),
+                rival_gain=own["gain"] - value if is_number(own.get("gain")) else None,
                 at=theirs.get(axis),
                 difference={"gain_difference": value, "ci_low": low, "ci_high": high},
+                stand_in=str(own.get("curve") or ""),
+                captions=_captions(own),
             )
     return None
 
@@ -151,20 +166,29 @@ def _figures(summary: Summary, known: list[Rival], axis: str) -> str:
         best = strongest.get(one.reward)
         if best is None or _gain(one) > _gain(best):
             strongest[one.reward] = one
+    sizes = {one.captions for one in strongest.values()}
     said: list[str] = []
     for one in strongest.values():
         difference = signed(one.difference, "gain_difference")
-        low = "" if said else "95% interval "
+        beside = [f"{'' if said else '95% interval '}{difference.interval}"]
+        beside += [_sample(one.captions)] * (len(sizes) > 1)
+        name, _, which = one.stand_in.partition(", ")
+        whose = f" of {name}" + (f" ({which})" if which else "") if name else ""
         said.append(
-            f"by {reward_title(summary, one.reward)} {number(one.gain, 2, plus=True)} against "
-            f"{number(one.rival_gain, 2, plus=True)} of {method(one.rival)} at {nats(one.at)} nats "
-            f"an image, a difference of {difference.value} ({low}{difference.interval})"
+            f"by {reward_title(summary, one.reward)} {number(one.gain, 2, plus=True)}{whose} "
+            f"against {number(one.rival_gain, 2, plus=True)} of {method(one.rival)} at "
+            f"{nats(one.at)} nats an image, a difference of {difference.value} "
+            f"({', '.join(filter(None, beside))})"
         )
-    captions = (summary["benchmarks"]["tradeoff"]).get("captions")
     rests = ["standard deviations of each reward"]
+    rests += ["the strongest rival by each"] * (len(known) > len(strongest))
     rests += ["divergence without the last step"] * (axis == "divergence_before_last")
-    rests += [f"n = {count(captions)} captions"] * is_number(captions)
+    rests += [sample for size in sizes if (sample := _sample(size)) and len(sizes) == 1]
     return f"{joined(said)}; {', '.join(rests)}"
+
+
+def _sample(captions: int | None) -> str:
+    return f"n = {count(captions)} captions" if captions else ""
 
 
 def _gain(one: Rival) -> float:

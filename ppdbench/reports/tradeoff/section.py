@@ -7,6 +7,7 @@ it (`tradeoff.headline`), its drawings (`tradeoff.divergence_plot`), the termina
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -31,7 +32,7 @@ from ppdbench.reports.tradeoff.divergence_plot import (
     scatter,
     up_of,
 )
-from ppdbench.reports.tradeoff.headline import axis_of, nats, tradeoff_headline
+from ppdbench.reports.tradeoff.headline import axis_of, method, nats, tradeoff_headline
 
 Summary = Mapping[str, Any]
 Value = Callable[[Mapping[str, Any], str], tuple[Cell, str]]
@@ -68,6 +69,11 @@ def tradeoff(summary: Summary) -> dict[str, Any] | None:
         "divergence_samples": about.get("divergence_samples"),
         "axes": [_axis(summary, axis, drawn) for axis in sorted_axes(summary)],
         "key": [(name, look) for name, look in drawn.items()],
+        "elsewhere": any(
+            not belongs(summary, point, reward)
+            for point in _rows(summary)
+            for reward in point.get("rewards") or ()
+        ),
         "points": _points(summary),
         "unmeasured": unmeasured(summary),
     }
@@ -75,8 +81,29 @@ def tradeoff(summary: Summary) -> dict[str, Any] | None:
 
 def _looks(summary: Summary) -> dict[str, Look]:
     curves = _about(summary).get("curves") or {}
-    own = next((p["method"] for p in _rows(summary) if p["row"] == summary["model"]), None)
-    return looks({name: str(curve["method"]) for name, curve in curves.items()}, own)
+    own = next((p for p in _rows(summary) if p["row"] == summary["model"] and p["method"]), None)
+    families = {name: method(curves[name]) for name in by_method(summary)}
+    return looks(families, method(own) if own else None)
+
+
+def by_method(summary: Summary) -> list[str]:
+    """The curves, those of a method together."""
+    curves = _about(summary).get("curves") or {}
+    order = list(dict.fromkeys(map(method, curves.values())))
+    return sorted(curves, key=lambda name: order.index(method(curves[name])))
+
+
+def belongs(summary: Summary, point: Cell, reward: str) -> bool:
+    """Whether a point has a place in a reward's plot: not if another reward alone taught it.
+
+    Such a row is no rival there (`benchmarks.tradeoff.curves`), and its losses would press all
+    others together. The model's own method is in all plots; "All points" has everything.
+    """
+    labels = point.get("labels")
+    if labels in (None, reward) or labels not in (_about(summary).get("rewards") or ()):
+        return True
+    own = next((p for p in _rows(summary) if p["row"] == summary["model"]), None)
+    return own is not None and method(own) == method(point)
 
 
 def sorted_axes(summary: Summary) -> list[str]:
@@ -106,11 +133,10 @@ def _views(summary: Summary, axis: str, drawn: Mapping[str, Look]) -> list[dict[
             reward: by_curve(summary, axis, reward, value, plus=name != "diversity")
             for reward in rewards
         }
-        across = across_of(p for curves in places.values() for own in curves.values() for p in own)
         plots = [
             plot
             for reward, curves in places.items()
-            if (plot := _plot(summary, axis, reward, name, curves, drawn, across))
+            if (plot := _plot(summary, axis, reward, name, curves, drawn))
         ]
         if plots:
             found.append({"name": name, "title": title, "plots": plots})
@@ -124,7 +150,6 @@ def _plot(
     view: str,
     curves: Mapping[str, Sequence[Place]],
     drawn: Mapping[str, Look],
-    across: Any,
 ) -> Scatter | None:
     base = reference(summary, axis, view)
     gained = view != "diversity"
@@ -134,7 +159,7 @@ def _plot(
         curves,
         base,
         drawn,
-        across,
+        across_of(known),
         up_of(known, zero=gained),
         plus=gained,
     )
@@ -155,6 +180,8 @@ def by_curve(
     found: dict[str, list[Place]] = {}
     for point in by_training(summary):
         if reward not in (point.get("rewards") or {}) or point["row"] == summary["baseline"]:
+            continue
+        if not belongs(summary, point, reward):
             continue
         cell, key = value(point, reward)
         if not is_number(point.get(axis)) or not is_number(cell.get(key)):
@@ -213,7 +240,7 @@ def matched(summary: Summary, axis: str, of: str) -> list[dict[str, Any]]:
     found = (_about(summary).get("headline" if of == "theirs" else of) or {}).get(axis) or {}
     if of == "theirs":
         found = {reward: entry.get("theirs") or () for reward, entry in found.items()}
-    steps = {point["row"]: point.get("step") for point in _rows(summary)}
+    trained = {point["row"]: point for point in _rows(summary)}
     return [
         {
             "reward": reward_title(summary, reward),
@@ -221,7 +248,7 @@ def matched(summary: Summary, axis: str, of: str) -> list[dict[str, Any]]:
             "divergence": nats(entry.get(axis)),
             "gain": signed(named(entry, "gain"), "gain"),
             "gold": signed(named(entry, "gold_gain"), "gold_gain"),
-            "others": [_other(other, steps) for other in entry["others"]],
+            "others": [_other(other, trained) for other in entry["others"]],
         }
         for reward, listed in found.items()
         for entry in ([listed] if isinstance(listed, Mapping) else listed)
@@ -229,18 +256,16 @@ def matched(summary: Summary, axis: str, of: str) -> list[dict[str, Any]]:
     ]
 
 
-def _other(other: Cell, steps: Mapping[str, Any]) -> dict[str, Any]:
+def _other(other: Cell, trained: Mapping[str, Cell]) -> dict[str, Any]:
     """Another curve at a point's divergence.
 
     Args:
         other: its figures.
-        steps: row -> how long it was trained.
+        trained: row -> its point.
     """
-    rows = [str(row) for row in other.get("between") or ()]
-    known = [count(steps.get(row)) for row in rows]
     return {
         "curve": other["curve"],
-        "between": f"steps {' and '.join(known)}" if all(known) and known else " and ".join(rows),
+        "between": _between(other, trained),
         "gain": signed(named(other, "gain"), "gain"),
         "gold": signed(named(other, "gold_gain"), "gold_gain"),
         "difference": signed(named(other, "gain_difference"), "gain_difference"),
@@ -252,6 +277,17 @@ def _other(other: Cell, steps: Mapping[str, Any]) -> dict[str, Any]:
         "n": count(other.get("n_captions")),
         "reason": str(other.get("reason") or ""),
     }
+
+
+def _between(other: Cell, trained: Mapping[str, Cell]) -> str:
+    """The two checkpoints that a curve is read off between, by their steps, or by their betas."""
+    rows = [str(row) for row in other.get("between") or ()]
+    points = [trained.get(row) or {} for row in rows]
+    betas = [point.get("beta") for point in points]
+    if other.get("over") == "betas" and rows and all(map(is_number, betas)):
+        return f"betas {' and '.join(f'{beta:g}' for beta in betas)}"
+    steps = [count(point.get("step")) for point in points]
+    return f"steps {' and '.join(steps)}" if rows and all(steps) else " and ".join(rows)
 
 
 def _sure(other: Cell) -> str:
@@ -311,6 +347,7 @@ def unmeasured(summary: Summary) -> list[str]:
     """What is not known and why, each reason once."""
     about = _about(summary)
     lines = [str(about["reason"])] if about.get("reason") else []
+    lines += _fewer(summary)
     for point in _rows(summary):
         missing = [name for name in ("divergence", "diversity") if not is_number(point.get(name))]
         if missing and point.get("reason"):
@@ -318,6 +355,22 @@ def unmeasured(summary: Summary) -> list[str]:
     if (about.get("embedder") or {}).get("reason"):
         lines.append(f"diversity: {about['embedder']['reason']}")
     return list(dict.fromkeys(lines))
+
+
+def _fewer(summary: Summary) -> list[str]:
+    """How many points lack captions, by how many."""
+    short = Counter(
+        (point["n_captions"], point["n_captions_expected"])
+        for point in _rows(summary)
+        if is_number(point.get("n_captions"))
+        and is_number(point.get("n_captions_expected"))
+        and 0 < point["n_captions"] < point["n_captions_expected"]
+    )
+    return [
+        f"{points} point{'s lack' if points > 1 else ' lacks'} {count(expected - n)} of "
+        f"{count(expected)} captions; differences are over the captions that both sides have"
+        for (n, expected), points in short.items()
+    ]
 
 
 def _rows(summary: Summary) -> Sequence[Mapping[str, Any]]:
