@@ -10,7 +10,7 @@ from pathlib import Path
 from PIL import Image
 from playwright.sync_api import sync_playwright
 
-WIDTH, HEIGHT = 1280, 1900
+WIDTH, HEIGHT = 1280, 1990
 COLOURS = 128
 
 
