@@ -29,6 +29,15 @@ COST = {
     "arms": ["shared"],
 }
 
+SUMMARY = {
+    "schema_version": 1,
+    "suite": "town",
+    "suite_version": "1",
+    "model": "a",
+    "generators": {},
+    "benchmarks": {},
+}
+
 
 @pytest.fixture
 def rooms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
@@ -36,7 +45,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> dict[str, Any]:
     found: dict[str, Any] = {"pages": [], "raise": None, "cost": COST}
     folder = tmp_path / "run"
     folder.mkdir()
-    (folder / "summary.json").write_text('{"generators": {}, "benchmarks": {}}')
+    (folder / "summary.json").write_text(json.dumps(SUMMARY))
 
     def note(name: str) -> Any:
         def work(request: Any, **told: Any) -> Path:
@@ -150,7 +159,7 @@ def test_what_is_written_is_shown_before_the_error(
     rooms["raise"] = lambda run: error("judge x is not personalised", fix="take another", run=run)
     done = CliRunner().invoke(app, [command, "--json"])
     assert done.exit_code == code
-    assert json.loads(done.stdout) == {"generators": {}, "benchmarks": {}}
+    assert json.loads(done.stdout) == SUMMARY
     assert rooms["pages"] == [rooms["folder"]] and "the table" in done.stderr
     assert done.stderr.endswith("error: judge x is not personalised\n  fix: take another\n")
 
