@@ -405,6 +405,8 @@ class SuiteFiles:
     """Preference pairs: a Parquet file, a folder of them, or a folder of splits of them."""
     vlm: str | None = None
     """A vision-language model: a folder, or a name on the hub."""
+    base: str | None = None
+    """What the reference generators draw with and adapt: a folder, or a name on the hub."""
     events: Events | None = field(default=None, compare=False, repr=False)
     """Is told of progress where the suite has to make something of these first, as splits."""
 
@@ -696,5 +698,44 @@ class Trainer(Protocol):
             overrides: "key=value" settings over those.
             device: "cpu", "cuda", "cuda:1", "mps" or "auto".
             events: who is told of progress.
+        """
+        ...
+
+
+class Preparer(Protocol):
+    """What an entry point of group `ppdbench.preparers` names: `data prepare` calls it."""
+
+    def __call__(
+        self,
+        suite: Suite,
+        *,
+        out: Path,
+        base: str | None,
+        users: Sequence[str],
+        rewards: Sequence[str],
+        share: tuple[int, int],
+        dry_run: bool,
+        device: str,
+        events: Events,
+    ) -> Mapping[str, Any]:
+        """Make of the suite's pairs once what every training would make of them first.
+
+        Called again after a stop it goes on; several processes share the work under
+        `accelerate launch`, and several commands by `share`.
+
+        Args:
+            suite: whose pairs; they lie in `out`, or `out` says where.
+            out: the folder to write.
+            base: the model that is to be trained: a folder or a name that the plug-in knows; None
+                is its own choice.
+            users: encoders whose embeddings of the training users are made.
+            rewards: those of the suite by which the pairs are scored.
+            share: (k, n), counted from 0: make each n-th part, from the k-th on.
+            dry_run: say what it would take, and make nothing that takes long.
+            device: "cpu", "cuda", "cuda:1", "mps" or "auto".
+            events: who is told of progress.
+
+        Returns:
+            What there is now, as JSON; "complete" says whether anything is left to do.
         """
         ...

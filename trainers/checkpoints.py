@@ -137,6 +137,22 @@ def _header_of(description: dict[str, Any]) -> AdapterHeader:
     return AdapterHeader(**given)
 
 
+def check_base(folder: Path, header: AdapterHeader, base_sha256: str) -> None:
+    """See that a folder's adapter is of this base, before anything is loaded.
+
+    Raises:
+        MissingPrerequisite: it is of another one.
+    """
+    if header.base_sha256 != base_sha256:
+        raise MissingPrerequisite(
+            f"{folder / ADAPTER_FILE} was trained on another base (sha256 "
+            f"{header.base_sha256[:12]}, {header.width} channels wide; this one is "
+            f"{base_sha256[:12]})",
+            fix="load the base it was trained on (the same files: another precision of the same "
+            "weights is another base), or train it anew with ppdbench train-reference",
+        )
+
+
 def load_adapter(folder: Path, base: Base) -> UserAdapter:
     """The adapter of a folder, attached to `base` and off; frozen, in eval mode, in float32.
 
@@ -146,12 +162,7 @@ def load_adapter(folder: Path, base: Base) -> UserAdapter:
     """
     header = read_header(folder)
     path = folder / ADAPTER_FILE
-    if header.base_sha256 != base.sha256:
-        raise MissingPrerequisite(
-            f"{path} was trained on another base (sha256 {header.base_sha256[:12]}, "
-            f"this one is {base.sha256[:12]})",
-            fix="load the base it was trained on, or train it anew with ppdbench train-reference",
-        )
+    check_base(folder, header, base.sha256)
     adapter = new_adapter(base.unet, header.shape, seed=0)
     try:
         with safe_open(path, framework="pt") as opened:

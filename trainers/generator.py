@@ -10,10 +10,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from weakref import WeakValueDictionary
 
 import numpy as np
 
@@ -26,10 +27,12 @@ from ppdbench.protocols import (
     LoadContext,
 )
 from ppdbench.runs.device import resolve
-from trainers.assets import base_folder, model_folder
+from trainers.assets import model_folder
+from trainers.bases import base_of
 from trainers.hearing import listener, user_vector
 
 if TYPE_CHECKING:
+    import torch
     from PIL.Image import Image
 
     from trainers.checkpoints import AdapterHeader
@@ -41,9 +44,17 @@ if TYPE_CHECKING:
 Made = TypeVar("Made")
 VERSION = "1"
 BATCH_SIZE = 64
+LARGE_BATCH = 8
+"""Pictures that are drawn together of a published base."""
 TIMESTEPS = 1000
 """Those by which `Checkpoint.beta` counts, as the paper's loss does: beta_eff is beta times them,
 whatever `objective.timestep_scale` was."""
+DECODER = "decoder"
+"""Key of what a published base has in its identity, and no other."""
+LICENCE, PUBLISHED_LICENCE = "Apache-2.0", "stable-cascade-nc-community"
+"""Of our own weights; and of what is derived from Stability AI's."""
+_BASES: WeakValueDictionary[tuple[str, str], Base] = WeakValueDictionary()
+"""Bases in use, by their identity and device; one that nobody draws with any more is let go."""
 PEOPLE = "people"
 """Folder of the adapter for people, inside that of an adapter for reward weights."""
 
@@ -121,25 +132,38 @@ class CascadeGenerator:
 
     info: GeneratorInfo
 
-    def __init__(self, context: LoadContext, name: str | None, *, adapter: Path | None) -> None:
+    def __init__(
+        self,
+        context: LoadContext,
+        name: str | None,
+        *,
+        adapter: Path | None,
+        base: Path | None = None,
+        dtype: torch.dtype | None = None,
+    ) -> None:
         """Read who it is.
 
         Args:
             context: for whom.
             name: what records call it; None goes by what the adapter says of itself.
             adapter: its folder, with that of a second one, for people, in it; None is the base.
+            base: the base's folder; None is the suite's (`bases.base_of`).
+            dtype: as `stage_c.load_base` has it.
 
         Raises:
-            MissingPrerequisite: the base or the adapter is not there, or both adapters hear the
-                same.
+            MissingPrerequisite: the base or the adapter is not there, the adapter is of another
+                base, or both adapters hear the same.
         """
         self._suite, self._device = context.suite, context.device
-        self._base_folder = base_folder(context.suite.name)
-        identity: dict[str, Any] = {"base": _base_sha256(self._base_folder, context.suite.name)}
+        self._base_folder = base or base_of(context.suite)
+        self._dtype = dtype
+        identity = _base_identity(self._base_folder, context.suite.name, dtype)
+        self._batch_size = LARGE_BATCH if DECODER in identity else BATCH_SIZE
+        self._base_known_as = _digest(identity)
         settings: dict[str, Any] = {"sampling": asdict(context.suite.sampling)}
         identity |= settings
         self._reference = _digest(identity)
-        self._adapters = [] if adapter is None else _adapters(adapter)
+        self._adapters = [] if adapter is None else _adapters(adapter, identity["base"])
         for own in self._adapters[:1]:
             identity |= own.identity
             settings |= own.settings
@@ -157,7 +181,7 @@ class CascadeGenerator:
             name=name or (first.name if first else "stable-cascade"),
             version=VERSION,
             revision=_digest(identity),
-            licence="Apache-2.0",
+            licence=PUBLISHED_LICENCE if DECODER in identity else LICENCE,
             conditions_on=frozenset(heard[kind] for kind in kinds if kind in heard),
             training_users_digest=known.facts.get("users", {}).get("digest") if known else None,
             encoder=known.embedding.encoder if known and known.embedding else None,
@@ -179,10 +203,20 @@ class CascadeGenerator:
         Raises:
             UsageError: a user has what the adapter does not know (`hearing.user_vector`), or
                 another size than the suite's is asked for.
+            MissingPrerequisite: weights are missing, or the base draws another size.
         """
+        return self.draw(requests, None)
+
+    def draw(
+        self, requests: Sequence[GenerationRequest], config: SamplerConfig | None
+    ) -> Iterator[Image]:
+        """The same by other sampling settings than the suite's; None is the suite's."""
         self._check_sizes(requests)
-        for start in range(0, len(requests), BATCH_SIZE):
-            yield from self._together(requests[start : start + BATCH_SIZE], self._draw)
+        for start in range(0, len(requests), self._batch_size):
+            yield from self._together(
+                requests[start : start + self._batch_size],
+                lambda batch: self._draw(replace(batch, config=config or batch.config)),
+            )
 
     def divergence(self, requests: Sequence[GenerationRequest]) -> list[list[float]]:
         """Nats of each step of each request's path; how: `stable_cascade/divergence.py`.
@@ -195,8 +229,8 @@ class CascadeGenerator:
             return [[0.0] * self._suite.sampling.steps for _ in requests]
         return [
             nats
-            for start in range(0, len(requests), BATCH_SIZE)
-            for nats in self._together(requests[start : start + BATCH_SIZE], self._diverge)
+            for start in range(0, len(requests), self._batch_size)
+            for nats in self._together(requests[start : start + self._batch_size], self._diverge)
         ]
 
     def _check_sizes(self, requests: Sequence[GenerationRequest]) -> None:
@@ -250,9 +284,16 @@ class CascadeGenerator:
     def _draw(self, batch: _Batch) -> list[Image]:
         from trainers.stable_cascade.pipeline import draw, to_images
 
-        return to_images(
-            draw(batch.base, batch.captions, batch.seeds, batch.config, user=batch.user)
-        )
+        drawn = draw(batch.base, batch.captions, batch.seeds, batch.config, user=batch.user)
+        sampling = self._suite.sampling
+        height, width = drawn.shape[-2:]
+        if (width, height) != (sampling.width, sampling.height):
+            raise MissingPrerequisite(
+                f"{self._base_folder} draws {width} x {height}, and pictures of the suite "
+                f"{self._suite.name!r} are {sampling.width} x {sampling.height}",
+                fix="name a base that draws this size with --base (docs/model.md)",
+            )
+        return to_images(drawn)
 
     def _diverge(self, batch: _Batch) -> list[list[float]]:
         from trainers.stable_cascade.divergence import divergence
@@ -264,28 +305,55 @@ class CascadeGenerator:
     @cached_property
     def _models(self) -> tuple[Base, list[UserAdapter]]:
         from trainers.checkpoints import load_adapter
+
+        base = self._base()
+        return base, [load_adapter(adapter.folder, base) for adapter in self._adapters]
+
+    def _base(self) -> Base:
+        """The base, which generators of one process share: it is large, and adapters come off."""
         from trainers.stable_cascade.stage_c import load_base
 
-        base = load_base(self._base_folder, resolve(self._device))
-        return base, [load_adapter(adapter.folder, base) for adapter in self._adapters]
+        key = (self._base_known_as, resolve(self._device))
+        if (base := _BASES.get(key)) is None:
+            base = load_base(self._base_folder, key[1], dtype=self._dtype, decoder=True)
+            _BASES[key] = base
+        return base
 
 
 def _digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
 
-def _base_sha256(folder: Path, suite: str) -> str:
+def _base_identity(folder: Path, suite: str, dtype: torch.dtype | None) -> dict[str, Any]:
+    """What pictures depend on of a base, by hashes; of a published one its decoder too.
+
+    Raises:
+        MissingPrerequisite: the base is not there, or a part of it.
+    """
+    from trainers.stable_cascade.published import is_published, on_this_machine
     from trainers.stable_cascade.stage_c import base_sha256, read_config
 
+    identity: dict[str, Any] = {}
+    if dtype is not None:
+        identity["dtype"] = str(dtype)
+    if is_published(folder):
+        from trainers.stable_cascade.published_base import decoder_sha256
+
+        if not on_this_machine(folder):
+            raise MissingPrerequisite(
+                f"no Stable Cascade ships for the suite {suite!r}, and there is none at {folder}",
+                fix="name one with --base DIR, or download it (docs/model.md has the commands)",
+            )
+        return identity | {"base": base_sha256(folder), DECODER: decoder_sha256(folder)}
     if not folder.is_dir():
         raise MissingPrerequisite(
-            f"no Stable Cascade ships for the suite {suite!r}",
-            fix="use a suite whose weights ship, such as shapes; if this one's should be "
-            "there, reinstall ppdbench",
+            f"no Stable Cascade ships for the suite {suite!r}: there is none at {folder}",
+            fix="name one with --base DIR, or download it (docs/model.md has the commands); the "
+            "weights of shapes ship",
         )
     read_config(folder)
     try:
-        return base_sha256(folder)
+        return identity | {"base": base_sha256(folder)}
     except OSError as error:
         raise MissingPrerequisite(
             f"the base model in {folder} is incomplete",
@@ -293,9 +361,9 @@ def _base_sha256(folder: Path, suite: str) -> str:
         ) from error
 
 
-def _adapters(folder: Path) -> list[_Adapter]:
-    """The adapter of a folder, and the one for people in it, if there is one."""
-    from trainers.checkpoints import ADAPTER_FILE, read_header
+def _adapters(folder: Path, base_sha256: str) -> list[_Adapter]:
+    """The adapter of a folder, and the one for people in it, if there is one; both of this base."""
+    from trainers.checkpoints import ADAPTER_FILE, check_base, read_header
 
     folders = [folder]
     if (folder / PEOPLE / ADAPTER_FILE).is_file():
@@ -308,6 +376,8 @@ def _adapters(folder: Path) -> list[_Adapter]:
         )
         for each in folders
     ]
+    for adapter in found:
+        check_base(adapter.folder, adapter.header, base_sha256)
     kinds = [adapter.header.user_vector for adapter in found]
     if len(found) > 1 and (kinds[1] != "embedding" or kinds[0] == "embedding"):
         raise MissingPrerequisite(
@@ -317,15 +387,16 @@ def _adapters(folder: Path) -> list[_Adapter]:
     return found
 
 
-def _with_adapter(context: LoadContext, name: str) -> Generator:
-    return CascadeGenerator(context, name, adapter=model_folder(context.suite.name, name))
+def _trained(context: LoadContext, name: str, how: str) -> Generator:
+    """An entry with the weights that ship, or else those that its own command left.
 
-
-def _trained(context: LoadContext, name: str, method: str, encoder: str) -> Generator:
-    """An entry whose weights may not ship: then those that its own command left are taken.
+    Args:
+        context: for whom.
+        name: of the entry and of its folder.
+        how: what trains it, after `ppdbench train-reference`.
 
     Raises:
-        MissingPrerequisite: they are not there either.
+        MissingPrerequisite: neither is there.
     """
     from trainers.checkpoints import ADAPTER_FILE
 
@@ -336,9 +407,16 @@ def _trained(context: LoadContext, name: str, method: str, encoder: str) -> Gene
             return CascadeGenerator(context, name, adapter=folder)
     raise MissingPrerequisite(
         f"{name} does not ship its weights for the suite {suite!r}, and {own} does not hold them",
-        fix=f"train it: ppdbench train-reference --suite {suite} --method {method} "
-        f"--users {encoder} --output {own}",
+        fix=f"train it: ppdbench train-reference --suite {suite} {how} --output {own}; "
+        "or name the folder of an adapter: --model adapter:DIR",
     )
+
+
+def _for_reward(context: LoadContext, name: str) -> Generator:
+    """Diffusion-DPO for the reward whose upper bound the suite says that this entry is."""
+    bounds = context.suite.upper_bounds
+    reward = next((reward for reward, entry in bounds.items() if entry == name), "REWARD")
+    return _trained(context, name, f"--method diffusion-dpo reward={reward}")
 
 
 def adapter(context: LoadContext) -> Generator:
@@ -368,44 +446,44 @@ def stable_cascade(context: LoadContext) -> Generator:
 
 def ppd(context: LoadContext) -> Generator:
     """PPD; hears reward weights, and people by their embeddings."""
-    return _with_adapter(context, "ppd")
+    return _trained(context, "ppd", "--method ppd")
 
 
 def ppd_onehot(context: LoadContext) -> Generator:
     """PPD for training people by their ids: it cannot serve anyone else."""
-    return _trained(context, "ppd-onehot", "ppd", "onehot")
+    return _trained(context, "ppd-onehot", "--method ppd --users onehot")
 
 
 def ppd_clip_pairs(context: LoadContext) -> Generator:
     """PPD for people by differences of their shots' CLIP embeddings."""
-    return _trained(context, "ppd-clip-pairs", "ppd", "clip-pairs")
+    return _trained(context, "ppd-clip-pairs", "--method ppd --users clip-pairs")
 
 
 def sft_llava_onevision(context: LoadContext) -> Generator:
     """Supervised fine-tuning on each person's own preferred images, heard by embeddings."""
-    return _trained(context, "sft-llava-onevision", "sft", "llava-onevision")
+    return _trained(context, "sft-llava-onevision", "--method sft --users llava-onevision")
 
 
 def sft(context: LoadContext) -> Generator:
     """Supervised fine-tuning on the population's preferred images."""
-    return _with_adapter(context, "sft")
+    return _trained(context, "sft", "--method sft")
 
 
 def diffusion_dpo(context: LoadContext) -> Generator:
     """Diffusion-DPO on the population's labels."""
-    return _with_adapter(context, "diffusion-dpo")
+    return _trained(context, "diffusion-dpo", "--method diffusion-dpo")
 
 
 def diffusion_dpo_clip(context: LoadContext) -> Generator:
     """Diffusion-DPO on the labels of CLIP alone, its upper bound."""
-    return _with_adapter(context, "diffusion-dpo-clip")
+    return _for_reward(context, "diffusion-dpo-clip")
 
 
 def diffusion_dpo_aesthetic(context: LoadContext) -> Generator:
     """Diffusion-DPO on the labels of the aesthetic reward alone, its upper bound."""
-    return _with_adapter(context, "diffusion-dpo-aesthetic")
+    return _for_reward(context, "diffusion-dpo-aesthetic")
 
 
 def diffusion_dpo_hps(context: LoadContext) -> Generator:
     """Diffusion-DPO on the labels of HPS alone, its upper bound."""
-    return _with_adapter(context, "diffusion-dpo-hps")
+    return _for_reward(context, "diffusion-dpo-hps")

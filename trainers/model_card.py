@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from trainers.card_metadata import front_matter
 from trainers.checkpoints import AdapterHeader
 from trainers.config import TrainConfig, to_yaml
 
@@ -38,26 +39,35 @@ def model_card(
     metrics: Sequence[Mapping[str, Any]],
     held_out: Mapping[str, float],
     seconds: float,
+    *,
+    published: bool = False,
 ) -> str:
-    """README.md of an adapter: what it is, what it learnt from, how it went, how to load it."""
+    """README.md of an adapter: what it is, what it learnt from, how it went, how to load it.
+
+    Args:
+        header: what the adapter's file says of itself.
+        config: what it was trained by.
+        metrics: what was logged, a row a step.
+        held_out: figures on validation pairs; what is not in it was not measured.
+        seconds: time spent on steps.
+        published: whether the base is a published Stable Cascade, whose licence binds adapters.
+    """
     facts, shape = header.facts, header.shape
     labels = f"the labels of {config.reward}" if config.reward else "the population's labels"
     name = "-".join(filter(None, (config.method, config.reward, config.users.encoder)))
     what = (WHAT_FOR_PEOPLE if header.embedding else WHAT)[config.method].format(labels=labels)
     left_out = "; ".join(
-        f"{who}: " + ", ".join(f"{count} {why}" for why, count in reasons.items())
+        f"{who}: " + (", ".join(f"{count} {why}" for why, count in reasons.items()) or "none")
         for who, reasons in facts["left_out"].items()
     )
+    title = f"{name} on {facts['suite']}"
     tail, minutes = metrics[-LAST:], f"{seconds / 60:.1f}"
     beta = ""
     if "beta_eff" in facts:
         beta = f"\n- beta {config.objective.beta:g}, beta_eff {facts['beta_eff']:g}"
     return f"""---
-license: apache-2.0
-library_name: ppdbench
-tags: [text-to-image, stable-cascade, preference-optimization, {config.method}]
----
-# {name} on {facts["suite"]}
+{front_matter(header, title, held_out, MEANING, published=published)}---
+# {title}
 
 An adapter for Stable Cascade's Stage C: {what}.
 It adds user attention to every attention block; the base itself is not changed.
@@ -68,7 +78,7 @@ It adds user attention to every attention block; the base itself is not changed.
 - the empty-caption half of guidance is drawn for: {header.unconditional_user}
 - suite {facts["suite"]} {facts["suite_version"]}, pairs sha256 `{facts["pairs_sha256"]}`
 - {facts["examples"]} examples; pairs left out: {left_out}
-- seed {config.seed}, {config.total_steps} steps of {config.batch_size}, {minutes} minutes{beta}
+- seed {config.seed}, {facts["steps"]} steps of {config.batch_size}, {minutes} minutes{beta}
 
 ## How it went
 
@@ -88,11 +98,11 @@ from pathlib import Path
 
 import torch
 
-from trainers.assets import base_folder
+from trainers.bases import find_base
 from trainers.checkpoints import load_adapter
 from trainers.stable_cascade.stage_c import load_base
 
-base = load_base(base_folder("{facts["suite"]}"))
+base = load_base(find_base("{facts["suite"]}"))  # or the folder of the one it was trained on
 adapter = load_adapter(Path(), base)  # attached to base, and off
 latents, timestep = torch.randn(1, *base.latent_shape), torch.ones(1)
 users = torch.zeros(1, {shape.user_dim})  # the null user
@@ -100,7 +110,14 @@ with adapter.tokens(users), torch.no_grad():
     noise = base.predict_noise(latents, timestep, base.encode_text(["a caption"]))
 ```
 
-Pictures are drawn by `trainers.generator.CascadeGenerator`.
+Pictures, the very ones that `ppdbench` measures:
+
+```python
+from trainers.pipeline import PersonalizedStableCascade
+
+pipe = PersonalizedStableCascade.from_pretrained(".")
+images = pipe("a caption", user={_example(header)}, seed=0)
+```
 
 ## Configuration
 
@@ -125,11 +142,20 @@ def _user(header: AdapterHeader) -> str:
     return "zeros (the null user); nothing else was trained"
 
 
+def _example(header: AdapterHeader) -> str:
+    """Somebody whom the adapter hears, as the pipeline takes them."""
+    if header.embedding is not None:
+        return '"folder of shots"'
+    if header.user_vector == "reward_weights":
+        return f'{{"{header.rewards[0]}": 1.0}}'
+    return "None"
+
+
 def _figures(tail: Sequence[Mapping[str, Any]], held_out: Mapping[str, float]) -> str:
     """Rows of the table: what is logged, its mean over the last steps, and on validation pairs."""
     return "\n".join(
-        f"| {meaning} | {np.mean([row[key] for row in tail]):.5f} | "
+        f"| {meaning} | {f'{np.mean(known):.5f}' if known else 'not measured'} | "
         f"{f'{held_out[key]:.5f}' if key in held_out else 'not measured'} |"
         for key, meaning in MEANING.items()
-        if tail and key in tail[-1]
+        if (known := [row[key] for row in tail if key in row]) or key in held_out
     )

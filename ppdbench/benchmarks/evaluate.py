@@ -42,6 +42,7 @@ def evaluate(
     captions: Path | None = None,
     pairs: Path | None = None,
     vlm: str | None = None,
+    base: str | None = None,
     benchmarks: Sequence[str] = (),
     encoders: Sequence[str] = (),
     full: bool = False,
@@ -64,6 +65,7 @@ def evaluate(
         captions: the captions' file, where the suite takes one.
         pairs: the preference pairs' file or folder, where the suite takes them.
         vlm: the vision-language model's folder or hub name, where the suite takes one.
+        base: the same of the model that the reference generators draw with.
         benchmarks: which measurements; none is all that suite and model support.
         encoders: user encoders for benchmark `users`, beside those that the generators take.
         full: the record's setting of the benchmarks of people: every caption of a user, all
@@ -88,7 +90,7 @@ def evaluate(
     _check_what(models, benchmarks, encoders)
     check_numbers(fail_on_error, limit=limit, samples=samples, batch_size=batch_size)
     with interruptible():
-        files = SuiteFiles(captions=captions, pairs=pairs, vlm=vlm, events=events)
+        files = SuiteFiles(captions=captions, pairs=pairs, vlm=vlm, base=base, events=events)
         world = plugins.make_suite(suite, files)
         device = resolve(device)
         generators = make_generators(models, world, device)

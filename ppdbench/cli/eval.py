@@ -34,6 +34,7 @@ def run(
     ] = None,
     pairs: options.Pairs = None,
     vlm: options.Vlm = None,
+    base: options.Base = None,
     benchmark: Annotated[
         list[str] | None,
         typer.Option(
@@ -111,6 +112,7 @@ def run(
                 captions=captions,
                 pairs=pairs,
                 vlm=vlm,
+                base=base,
                 benchmarks=benchmark or [],
                 encoders=encoder or [],
                 full=full,

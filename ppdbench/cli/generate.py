@@ -39,6 +39,7 @@ def run(
     suite: options.Suite = "shapes",
     pairs: options.Pairs = None,
     vlm: options.Vlm = None,
+    base: options.Base = None,
     out: Annotated[
         Path | None,
         typer.Option(metavar="DIR", help="The folder to write. Default: pictures/MODEL-..."),
@@ -73,7 +74,7 @@ def run(
         folder = side_by_side(
             model,
             caption,
-            plugins.make_suite(suite, SuiteFiles(pairs=pairs, vlm=vlm, events=console)),
+            plugins.make_suite(suite, SuiteFiles(pairs=pairs, vlm=vlm, base=base, events=console)),
             users=user or [],
             folders=shots or [],
             out=out,

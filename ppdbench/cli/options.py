@@ -29,6 +29,13 @@ Vlm = Annotated[
         metavar="NAME", help="LLaVA-OneVision of a suite that takes it: a folder or hub name."
     ),
 ]
+Base = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="Stable Cascade of a suite that ships none: a folder or hub name.",
+    ),
+]
 Judge = Annotated[
     str,
     typer.Option(

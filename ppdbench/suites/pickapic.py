@@ -115,14 +115,14 @@ class PickapicSuite:
         return self._pairs.people if self._pairs is not None else None
 
     def pairs(self, split: Split) -> Path:
-        """The split's pairs as Parquet, copied from the user's on first use into the cache.
+        """The split's pairs: a selection of the user's, which says where they lie.
 
-        Training pairs take about as much disk as the source; validation pairs are those held out
-        of the validation-seen users, who gave training pairs, too.
+        Validation pairs are those held out of the validation-seen users, who gave training pairs,
+        too.
 
         Raises:
-            MissingPrerequisite: no pairs were given, they cannot be split, or there is no space;
-                or the test split, whose pairs are its people's.
+            MissingPrerequisite: no pairs were given, or they cannot be split; or the test split,
+                whose pairs are its people's.
         """
         if self._pairs is None:
             raise MissingPrerequisite(

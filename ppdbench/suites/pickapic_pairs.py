@@ -2,8 +2,10 @@
 
 All of it lies in the cache folder, under the sha256 of the source's files and the settings: the
 splits; `people.parquet`, the pairs that evaluated and identified users are known by (some 13,000 of
-Pick-a-Pic v2, 4.5 GB); and, once something is trained, `train.parquet`, nearly the source again (up
-to some 280 GB), and `validation.parquet`. Elsewhere: how pairs are split (`data.splits`).
+Pick-a-Pic v2, 4.5 GB); and, once something is trained, `train.rows.parquet` and
+`validation.rows.parquet`, which say where in the source these pairs lie. A folder of splits may
+hold these two itself (`data prepare`). Elsewhere: how pairs are split (`data.splits`), what says
+where they lie (`data.selection`).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from typing import TYPE_CHECKING
 
 from ppdbench.data.extract import extract_pairs
 from ppdbench.data.people import SplitPeople
+from ppdbench.data.selection import SUFFIX, is_selection, read_selection, selection_file
 from ppdbench.data.source import check_pins, find_source, pin
 from ppdbench.data.split_files import ABOUT, holds_splits, read_splits, source_of, split_files
 from ppdbench.data.splits import Splits, SplitSettings, make_splits, split_key
@@ -51,10 +54,10 @@ class PickapicPairs:
         )
 
     def pairs(self, split: Split) -> Path:
-        """A file of the split's pairs.
+        """A selection of the split's pairs.
 
         Raises:
-            MissingPrerequisite: they cannot be copied; the split has none; or it is the test split.
+            MissingPrerequisite: the split has none, or it is the test split.
         """
         if split == "test":
             raise MissingPrerequisite(
@@ -68,7 +71,7 @@ class PickapicPairs:
                 f"{self.given} leaves no {split} pairs: no user has enough",
                 fix="give pair data with more pairs a user",
             )
-        return self._copy(split, wanted)
+        return self._selected(split, wanted)
 
     @cached_property
     def splits(self) -> Splits:
@@ -115,6 +118,21 @@ class PickapicPairs:
     def _split_already(self) -> bool:
         return holds_splits(self.given)
 
+    def _selected(self, name: str, rows: NDArray[np.intp]) -> Path:
+        """A selection of these rows of the assignment; made anew where the source lies elsewhere.
+
+        It lies with splits that were given, if it lies there already, else in the cache folder.
+        """
+        splits = self.splits
+        beside = self.given / f"{name}{SUFFIX}"
+        if self._split_already and is_selection(beside):
+            path = beside
+        else:
+            path = _folder(split_key(splits.source, splits.settings)) / beside.name
+        if not path.exists() or read_selection(path).place != self.source.resolve():
+            write_atomic(path, selected_rows(splits, rows, folder=path.parent, source=self.source))
+        return path
+
     def _copy(self, name: str, rows: NDArray[np.intp], rows_per_group: int = 256) -> Path:
         """A file of these rows of the assignment."""
         splits = self.splits
@@ -134,6 +152,19 @@ class PickapicPairs:
 
         # What a killed process left of a copy is as large as a copy.
         return made_once(path, make, tmp=f".{path.name}.*.tmp")
+
+
+def selected_rows(splits: Splits, rows: NDArray[np.intp], *, folder: Path, source: Path) -> bytes:
+    """The content of a selection in `folder` of these rows of the assignment."""
+    used = splits.assignment
+    return selection_file(
+        folder,
+        source,
+        splits.source,
+        rows=used.row[rows],
+        ids=used.pair[rows],
+        users=used.user[rows],
+    )
 
 
 def _folder(key: str) -> Path:

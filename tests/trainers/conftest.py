@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 import torch
+from published_layout import SIDE, write_hub
 from tiny_cascade import run_training, use_channel_rewards, write_base
 
+from trainers.stable_cascade import sizes
 from trainers.stable_cascade.stage_c import Base, load_base
 
 
@@ -50,3 +52,15 @@ def _one_thread() -> Iterator[None]:
     torch.set_num_threads(1)
     yield
     torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def published_hub(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the hub's two repositories, tiny (`published_layout`)."""
+    return write_hub(tmp_path_factory.mktemp("published"))
+
+
+@pytest.fixture
+def small_side(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Published bases have 3 x 3 latents: 96 pixels in, 128 out."""
+    monkeypatch.setattr(sizes, "LATENT_SIDE", SIDE)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
-import torch
+from tiny_adapters import COLOURS, write_adapter
 from tiny_cascade import CAPTIONS, TinySuite
 
 from ppdbench.cli.train_reference import _default_output
@@ -23,45 +22,8 @@ from ppdbench.protocols import (
     UserContext,
 )
 from trainers import assets, generator
-from trainers.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
-from trainers.policy import Policy
+from trainers.checkpoints import UserVector
 from trainers.stable_cascade import stage_c
-from trainers.stable_cascade.user_attention import AdapterShape, UnconditionalUser
-
-REWARDS = ("clip", "aesthetic", "hps")
-COLOURS = Embedding(encoder="colours", revision="r1", mean=(1.0,) * 5, std=(0.5,) * 5)
-
-
-def write_adapter(
-    folder: Path,
-    base: stage_c.Base,
-    *,
-    hears: UserVector = "reward_weights",
-    unconditional_user: UnconditionalUser = "null-user",
-    seed: int = 0,
-    method: str = "ppd",
-    facts: Mapping[str, Any] | None = None,
-) -> None:
-    people = hears == "embedding"
-    shape = AdapterShape(user_dim=5 if people else 3, tokens=4, token_dim=8)
-    policy = Policy(base, shape, seed=seed)
-    draws = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, tensor in policy.adapter.tensors().items():
-            if "to_v" in name:
-                tensor.copy_(torch.randn(tensor.shape, generator=draws))
-    header = AdapterHeader(
-        method=method,
-        base_sha256=base.sha256,
-        shape=shape,
-        width=32,
-        user_vector=hears,
-        rewards=REWARDS,
-        unconditional_user=unconditional_user,
-        facts={"users": {"digest": "d" * 64}} if people else facts or {},
-        embedding=COLOURS if people else None,
-    )
-    save_adapter(folder, policy.adapter.tensors(), header)
 
 
 @pytest.fixture
@@ -166,6 +128,16 @@ def test_unknown_reward_and_size_are_usage_errors(context: LoadContext) -> None:
         list(ppd.generate([request(weights={"beauty": 1.0})]))
     with pytest.raises(UsageError, match="32 x 32"):
         list(ppd.generate([request(size=64)]))
+
+
+def test_a_base_that_draws_another_size_is_refused(context: LoadContext) -> None:
+    """Else records would say a size that no picture has."""
+    suite = context.suite
+    assert isinstance(suite, TinySuite)
+    suite.sampling = replace(suite.sampling, width=64, height=64)
+    made = generator.stable_cascade(context)
+    with pytest.raises(MissingPrerequisite, match=r"draws 32 x 32, and pictures .* 64 x 64"):
+        list(made.generate([request(size=64)]))
 
 
 def test_missing_weights_are_named(context: LoadContext, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """A Stable Cascade and a suite small enough for tests: real classes, random weights, flat images.
 
-Run as a script it trains and kills itself: `tiny_cascade.py METHOD BASE OUTPUT STEP|never`.
+Run as a script it trains and kills itself: `tiny_cascade.py METHOD BASE OUTPUT
+STEP|never [KEY=VALUE]...`.
 """
 
 from __future__ import annotations
@@ -240,9 +241,9 @@ def at_step(step: int, act: Callable[[], None]) -> Callable[..., None]:
 
 
 if __name__ == "__main__":
-    method, base, output, step = sys.argv[1:]
+    method, base, output, step, *settings = sys.argv[1:]
     use_channel_rewards(setattr)
     torch.set_num_threads(1)
     if step != "never":
         loop._tell = at_step(int(step), lambda: os.kill(os.getpid(), signal.SIGKILL))
-    run_training(method, Path(base), Path(output))
+    run_training(method, Path(base), Path(output), settings)

@@ -16,9 +16,8 @@ from torch import Tensor
 
 from trainers.shapes.renders import Renders, as_unit
 from trainers.shapes.stage import StageConfig, run_stage
-from trainers.stable_cascade.compressor import SemanticCompressor
 from trainers.stable_cascade.schedule import TIMESTEP_MIN, add_noise, alpha_sigma
-from trainers.stable_cascade.stage_c import Base, TextConditioning
+from trainers.stable_cascade.stage_c import Base, Compressor, TextConditioning
 
 CONFIG = StageConfig(
     seed=12, steps=14000, batch_size=64, lr=1e-3, weight_decay=0.01, warmup=300, decay=0.25,
@@ -137,7 +136,7 @@ def train_base(
 
 
 @torch.no_grad()
-def encode_all(compressor: SemanticCompressor, images: Tensor, device: str) -> Tensor:
+def encode_all(compressor: Compressor, images: Tensor, device: str) -> Tensor:
     """Latents (N, C, H, W) of uint8 pictures (N, 3, 64, 64), on the CPU."""
     blocks = torch.split(images, 512)
     parts = [compressor.encode(as_unit(block.to(device))).cpu() for block in blocks]

@@ -19,6 +19,7 @@ class SemanticCompressor(nn.Module):
     def __init__(self, latent_channels: int = 8, widths: tuple[int, ...] = (32, 64, 128)) -> None:
         super().__init__()
         self.latent_channels = latent_channels
+        self.factor = 2 ** len(widths)
         layers: list[nn.Module] = []
         channels = 3
         for width in widths:

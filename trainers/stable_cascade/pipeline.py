@@ -1,4 +1,4 @@
-"""Captions and seeds to pictures: one batch through text encoder, sampler and previewer."""
+"""Captions and seeds to pictures: one batch through text encoder, sampler and decoder."""
 
 from __future__ import annotations
 
@@ -40,8 +40,9 @@ def draw(
 ) -> Tensor:
     """Pictures (B, 3, H, W) in [0, 1] of captions with seeds; `user` as for `noise_predictor`."""
     noise = initial_noise(seeds, base.latent_shape).to(base.device)
-    predict = noise_predictor(base, captioned(base, captions), config, user=user)
-    return base.previewer.decode(sample(predict, noise, config))
+    text = captioned(base, captions)
+    predict = noise_predictor(base, text, config, user=user)
+    return base.pictures(sample(predict, noise, config), text, seeds)
 
 
 def captioned(base: Base, captions: Sequence[str]) -> TextConditioning:

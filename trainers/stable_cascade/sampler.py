@@ -45,6 +45,11 @@ class SamplerConfig:
         )
 
 
+ORIGINAL = SamplerConfig(steps=20, guidance_scale=4.0, shift=2.0, rescale=0.7)
+"""How the original code's text-to-image notebook samples Stage C, but for its noise at each step;
+PPD takes 30 steps, and so does the suite that has its setting."""
+
+
 def timesteps(config: SamplerConfig) -> Tensor:
     """The steps + 1 times walked, from 1 (noise) down, (steps + 1,) in float64."""
     even = torch.linspace(1, TIMESTEP_MIN, config.steps + 1, dtype=torch.float64)

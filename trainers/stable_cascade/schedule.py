@@ -39,6 +39,23 @@ def add_noise(latents: Tensor, noise: Tensor, timestep: Tensor) -> Tensor:
     return alpha * latents + sigma * noise
 
 
+def network_time(timestep: Tensor) -> Tensor:
+    """The time that the published networks are told of at `timestep`; same shape.
+
+    They were trained on the time that is recovered from the clamped logSNR
+    (Stability-AI/StableCascade `gdf/noise_conditions.py`), so that beyond the clamp, above 0.9936
+    and below 0.0023, they never saw another. Diffusers tells them the raw time.
+    """
+    return timestep.clamp(_time_of(ALPHA_BAR_MAX), _time_of(ALPHA_BAR_MIN))
+
+
+def _time_of(squared: float) -> float:
+    """Where the curve, before it is clamped, has this alpha_bar."""
+    start = math.cos(OFFSET / (1 + OFFSET) * math.pi / 2)
+    angle = math.acos(math.sqrt(squared) * start)
+    return angle / (math.pi / 2) * (1 + OFFSET) - OFFSET
+
+
 def shifted(timestep: Tensor, shift: float) -> Tensor:
     """The timestep whose logSNR is that of `timestep` lowered by 2 ln(shift).
 

@@ -1,8 +1,10 @@
 """The base model: Stage C, its text encoder, the semantic compressor and the previewer.
 
 Stage C is diffusers' `StableCascadeUNet` and the text encoder transformers'
-`CLIPTextModelWithProjection`: the classes that also load the published weights. Elsewhere: noise
-(`schedule.py`), drawing (`sampler.py`, `pipeline.py`), users (`user_attention.py`).
+`CLIPTextModelWithProjection`, tiny or as published. `load_base` reads both layouts: our own, a
+config.json and a file a part, and the published one. Elsewhere: the published weights
+(`published_base.py`), noise (`schedule.py`), drawing (`sampler.py`, `pipeline.py`), users
+(`user_attention.py`).
 """
 
 from __future__ import annotations
@@ -21,12 +23,21 @@ from torch import Tensor, nn
 
 from ppdbench.errors import MissingPrerequisite, one_line
 from trainers.stable_cascade.compressor import SemanticCompressor
+from trainers.stable_cascade.efficientnet_compressor import EfficientNetCompressor
+from trainers.stable_cascade.full_previewer import FullPreviewer
 from trainers.stable_cascade.previewer import Previewer
+from trainers.stable_cascade.published import is_published
+from trainers.stable_cascade.schedule import network_time
 
 if TYPE_CHECKING:
     from transformers import CLIPTextModelWithProjection, CLIPTokenizer
 
+    from trainers.stable_cascade.decoder import Decoder
+
+Compressor = SemanticCompressor | EfficientNetCompressor
 FILES = ("stage_c", "text_encoder", "compressor", "previewer")
+CONFIG = ("stage_c", "text_encoder", "latent_side")
+"""What our own layout's config.json says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +81,7 @@ def quicken_norms(unet: nn.Module) -> None:
         for name, child in parent.named_children():
             if isinstance(child, GlobalResponseNorm):
                 quick = QuickResponseNorm(child.gamma.shape[-1])
-                quick.load_state_dict(child.state_dict())
+                quick.gamma, quick.beta = child.gamma, child.beta
                 setattr(parent, name, quick)
 
 
@@ -81,21 +92,47 @@ class Base(nn.Module):
     between a tuned model and its reference into noise.
     """
 
+    compressor: Compressor
+    previewer: Previewer | FullPreviewer
+    decoder: Decoder | None
+    """Stage B and Stage A, where pictures are drawn by them; None: the previewer's are the
+    pictures."""
+
     def __init__(self, config: dict[str, Any], tokenizer_folder: Path) -> None:
+        """Make the modules, with weights that mean nothing.
+
+        Args:
+            config: `stage_c` and `text_encoder`, the classes' arguments, and `latent_side`. With
+                `previewer_width` it is one of the published kind, whose compressor and previewer
+                are the original's and whose text encoder sees no padding.
+            tokenizer_folder: as transformers reads it.
+        """
         super().__init__()
-        from diffusers.models.unets.unet_stable_cascade import StableCascadeUNet
         from transformers import CLIPTextConfig, CLIPTextModelWithProjection, CLIPTokenizer
 
+        from trainers.stable_cascade.unet import CascadeUNet
+
         self.config = config
-        self.unet: nn.Module = StableCascadeUNet(**config["stage_c"])
+        self.unet: nn.Module = CascadeUNet(**config["stage_c"])
         quicken_norms(self.unet)
         self.text_encoder: CLIPTextModelWithProjection = CLIPTextModelWithProjection(
             CLIPTextConfig(**config["text_encoder"])
         )
-        self.compressor = SemanticCompressor(config["stage_c"]["in_channels"])
-        self.previewer = Previewer(config["stage_c"]["in_channels"])
+        channels = config["stage_c"]["in_channels"]
+        if self.published:
+            self.compressor = EfficientNetCompressor(channels)
+            self.previewer = FullPreviewer(channels, config["previewer_width"])
+        else:
+            self.compressor = SemanticCompressor(channels)
+            self.previewer = Previewer(channels)
+        self.decoder = None
         self.tokenizer: CLIPTokenizer = CLIPTokenizer.from_pretrained(str(tokenizer_folder))
         self.sha256 = ""
+
+    @property
+    def published(self) -> bool:
+        """Whether the parts are the published ones, at whatever size."""
+        return "previewer_width" in self.config
 
     @property
     def parts(self) -> dict[str, nn.Module]:
@@ -113,6 +150,23 @@ class Base(nn.Module):
         channels, side = self.config["stage_c"]["in_channels"], self.config["latent_side"]
         return channels, side, side
 
+    @property
+    def image_size(self) -> int:
+        """Side in pixels of the pictures that the compressor is fed with to get such latents."""
+        return int(self.config["latent_side"]) * self.compressor.factor
+
+    def pictures(self, latents: Tensor, text: TextConditioning, seeds: Sequence[int]) -> Tensor:
+        """Pictures (B, 3, H, W) in [0, 1] of latents (B, C, h, w), by the decoder if there is one.
+
+        Args:
+            latents: of Stage C.
+            text: 2 B rows, as `pipeline.captioned` gives them; the previewer needs none.
+            seeds: the pictures' own; the decoder's noise follows from them.
+        """
+        if self.decoder is None:
+            return self.previewer.decode(latents)
+        return self.decoder.decode(latents, text.pooled, seeds)
+
     def tokenize(self, captions: Sequence[str]) -> Tensor:
         """Token ids (B, L), padded and cut to the encoder's length."""
         length = self.config["text_encoder"]["max_position_embeddings"]
@@ -127,7 +181,11 @@ class Base(nn.Module):
 
     def encode_tokens(self, tokens: Tensor) -> TextConditioning:
         """Conditioning of token ids (B, L), with gradients."""
-        output = self.text_encoder(input_ids=tokens.to(self.device), output_hidden_states=True)
+        tokens = tokens.to(self.device)
+        # Stable Cascade learnt its captions with the padding masked (`train/base.py`), and reads
+        # the padded places too; our own was trained without a mask.
+        mask = self._mask(tokens) if self.published else None
+        output = self.text_encoder(input_ids=tokens, attention_mask=mask, output_hidden_states=True)
         return TextConditioning(output.hidden_states[-1], output.text_embeds[:, None])
 
     @torch.no_grad()
@@ -135,22 +193,38 @@ class Base(nn.Module):
         """Conditioning of captions, without gradients; the empty caption is the unconditional."""
         return self.encode_tokens(self.tokenize(captions))
 
+    def _mask(self, tokens: Tensor) -> Tensor:
+        """1 for what a caption's tokens (B, L) say, its first end included; 0 for padding."""
+        # The tokenizer's: old configs of CLIP call its end 2, which it is not.
+        ends = tokens == self.tokenizer.eos_token_id
+        said: Tensor = ends.cumsum(1) - ends.long() == 0
+        return said.long()
+
     def predict_noise(self, latents: Tensor, timestep: Tensor, text: TextConditioning) -> Tensor:
         """Stage C's estimate of the noise in x_t (B, C, H, W) at timesteps (B,).
 
+        A published Stage C is told the time as it learnt it, `schedule.network_time`.
+        Latents and text may be of another precision than Stage C; the answer is in the latents'.
         The image embedding is zeros, as in text-to-image sampling with the original: leaving it
         out would silently drop the text tokens too (diffusers' `get_clip_embeddings`).
         """
         width = self.config["stage_c"]["clip_image_in_channels"]
-        no_image = text.hidden.new_zeros(len(latents), 1, width)
+        dtype = self.dtype
+        hidden = text.hidden.to(dtype)
+        no_image = hidden.new_zeros(len(latents), 1, width)
         output = self.unet(
-            latents,
-            timestep_ratio=timestep,
-            clip_text_pooled=text.pooled,
-            clip_text=text.hidden,
+            latents.to(dtype),
+            timestep_ratio=network_time(timestep) if self.published else timestep,
+            clip_text_pooled=text.pooled.to(dtype),
+            clip_text=hidden,
             clip_img=no_image,
         )
-        return cast(Tensor, output.sample)
+        return cast(Tensor, output.sample.to(latents.dtype))
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """What Stage C's weights are in."""
+        return next(self.unet.parameters()).dtype
 
     @property
     def device(self) -> torch.device:
@@ -158,13 +232,45 @@ class Base(nn.Module):
         return next(self.parameters()).device
 
 
-def load_base(folder: Path, device: str = "cpu") -> Base:
-    """Load a base folder: config.json, tokenizer/, one safetensors file a part.
+def load_base(
+    folder: Path,
+    device: str = "cpu",
+    *,
+    dtype: torch.dtype | None = None,
+    decoder: bool = False,
+) -> Base:
+    """Load a base, frozen and in eval mode.
+
+    Args:
+        folder: of our own layout, config.json, tokenizer/ and one safetensors file a part; or a
+            published one, as `published.find_published` takes it.
+        device: where it goes.
+        dtype: of Stage C, Stage B and the text encoder; None is bfloat16 for a published base and
+            float32 for our own. Compressor, previewer and Stage A are always in float32.
+        decoder: whether pictures are to be drawn by Stage B and Stage A, where the base is a
+            published one; else, and by our own, they are the previewer's.
 
     Raises:
         MissingPrerequisite: a file is missing, cut short, or has other keys than the model.
     """
+    if is_published(folder):
+        from trainers.stable_cascade.published_base import load_published
+
+        return load_published(folder, device, dtype=dtype or torch.bfloat16, decoder=decoder)
+    base = _load_own(folder).to(device)
+    for part in (base.unet, base.text_encoder):
+        # Past the class's own `to`, which warns of layers to be kept in float32 where it has none.
+        nn.Module.to(part, dtype or torch.float32)
+    return base
+
+
+def _load_own(folder: Path) -> Base:
     config = read_config(folder)
+    if missing := [key for key in CONFIG if key not in config]:
+        raise MissingPrerequisite(
+            f"{folder / 'config.json'} is not that of a base model: it lacks {', '.join(missing)}",
+            fix=_NAME,
+        )
     try:
         base = Base(config, folder / "tokenizer")
     except (OSError, KeyError, TypeError, ValueError) as error:
@@ -186,7 +292,7 @@ def load_base(folder: Path, device: str = "cpu") -> Base:
                 f"{path} cannot be read: {one_line(error)}", fix=_REPAIR
             ) from error
     base.sha256 = base_sha256(folder)
-    return base.eval().requires_grad_(False).to(device)
+    return base.eval().requires_grad_(False)
 
 
 def read_config(folder: Path) -> dict[str, Any]:
@@ -197,7 +303,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     """
     path = folder / "config.json"
     if not path.is_file():
-        raise MissingPrerequisite(f"no base model in {folder}", fix=_REPAIR)
+        raise MissingPrerequisite(f"no base model in {folder}", fix=_NAME)
     return _json(path)
 
 
@@ -205,9 +311,13 @@ def base_sha256(folder: Path) -> str:
     """One hash over the base's parts, from its manifest where it has one, else from the files.
 
     Raises:
-        MissingPrerequisite: the manifest is damaged.
+        MissingPrerequisite: the manifest is damaged, or a part of a published base is missing.
         OSError: no manifest, and a file is missing.
     """
+    if is_published(folder):
+        from trainers.stable_cascade.published_base import published_sha256
+
+        return published_sha256(folder)
     digest = hashlib.sha256()
     manifest = folder / "manifest.json"
     recorded = _json(manifest).get("sha256") if manifest.is_file() else {}
@@ -231,3 +341,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 
 _REPAIR = "reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`"
+_NAME = (
+    "name the folder of a Stable Cascade (docs/model.md says which files it needs); if it is that "
+    f"of shapes, {_REPAIR}"
+)

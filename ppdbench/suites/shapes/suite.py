@@ -170,7 +170,12 @@ def suite(files: SuiteFiles) -> ShapesSuite:
     Raises:
         UsageError: a file is supplied; everything here is built in.
     """
-    own = {"captions": "captions", "pairs": "pairs", "vlm": "a vision-language model"}
+    own = {
+        "captions": "captions",
+        "pairs": "pairs",
+        "vlm": "a vision-language model",
+        "base": "a base model",
+    }
     for option, what in own.items():
         if getattr(files, option) is not None:
             raise UsageError(f"the shapes suite has {what} of its own", fix=f"leave out --{option}")

@@ -16,6 +16,7 @@ from trainers.stable_cascade.schedule import (
     add_noise,
     alpha_bar,
     alpha_sigma,
+    network_time,
     shifted,
 )
 
@@ -93,3 +94,15 @@ def test_shifted_times_stay_ordered_within_bounds(shift: float) -> None:
 def test_no_shift_changes_nothing() -> None:
     times = torch.rand(9)
     assert torch.equal(shifted(times, 1), times)
+
+
+def test_published_networks_are_told_the_time_of_the_clamped_logsnr() -> None:
+    """As GDF recovers it: unchanged but beyond the clamp, where the curve stands still."""
+    times = torch.linspace(0, 1, 1001, dtype=torch.float64)
+    told = network_time(times)
+    assert told[0] == pytest.approx(0.0023, abs=1e-4)
+    assert told[-1] == pytest.approx(0.9936, abs=1e-4)
+    inside = (times > 0.0024) & (times < 0.9935)
+    assert torch.equal(told[inside], times[inside])
+    torch.testing.assert_close(alpha_bar(told), alpha_bar(times), rtol=1e-9, atol=0)
+    assert torch.equal(network_time(told), told)
