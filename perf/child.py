@@ -10,17 +10,23 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 
-def needs(command: Sequence[str | Path], env: Mapping[str, str]) -> dict[str, float]:
+def needs(
+    command: Sequence[str | Path],
+    env: Mapping[str, str],
+    *,
+    program: Sequence[str] = ("-m", "ppdbench"),
+) -> dict[str, float]:
     """Run `ppdbench` with these arguments; `peak_mib`, `seconds` and `cpu_seconds`.
 
     Args:
         command: what follows `ppdbench` on the command line; standard output is thrown away.
         env: variables beside this process's own.
+        program: what Python runs in its place.
 
     Raises:
         SystemExit: it failed.
     """
-    words = [sys.executable, "-m", "ppdbench", *map(str, command)]
+    words = [sys.executable, *program, *map(str, command)]
     begin = time.perf_counter()
     with subprocess.Popen(words, stdout=subprocess.DEVNULL, env={**os.environ, **env}) as process:
         _, status, usage = os.wait4(process.pid, 0)

@@ -1,7 +1,8 @@
 """Plug-ins by entry point: listed without importing, loaded when used, named when broken.
 
-Groups are `ppdbench.encoders`, `ppdbench.generators`, `ppdbench.judges`, `ppdbench.rewards`,
-`ppdbench.suites` and `ppdbench.trainers`; what each entry point must name is said in `protocols`.
+Groups are `ppdbench.encoders`, `ppdbench.generators`, `ppdbench.judges`, `ppdbench.preparers`,
+`ppdbench.rewards`, `ppdbench.suites` and `ppdbench.trainers`; what each entry point must name is
+said in `protocols`.
 A generator may also be given as "package.module:attr"; what comes after the colon of a registered
 name, as of "adapter:DIR", its caller parts from it.
 """
@@ -15,7 +16,9 @@ from typing import Any, Literal
 from ppdbench.errors import PpdbenchError, UsageError, missing_module, unknown_name
 from ppdbench.protocols import SuiteFiles
 
-Group = Literal["encoders", "generators", "judges", "rewards", "suites", "trainers"]
+Group = Literal[
+    "encoders", "generators", "judges", "preparers", "rewards", "suites", "trainers"
+]  # fmt: skip
 
 
 def names(group: Group) -> list[str]:

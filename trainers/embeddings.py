@@ -14,7 +14,6 @@ from typing import overload
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
 from safetensors.torch import save
 
 from ppdbench.protocols import Events, PreferencePair, UserContext, UserEncoder
@@ -23,7 +22,9 @@ from ppdbench.runs.file_names import file_name
 from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.users.contexts import shot_of
 from ppdbench.users.encode import embed
-from trainers.latents import LatentCache, batches
+from trainers.latents import LatentCache
+from trainers.pair_shards import every_pair
+from trainers.sharded_tensor import read_tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,7 @@ def embed_groups(
         # By their last pairs, so that one reading of the file completes one after the other.
         order = sorted(range(len(groups)), key=lambda number: max(groups[number].rows, default=-1))
         ordered = [groups[number] for number in order]
-        contexts = _Contexts(ordered, pairs, cache.limit, cache.unreadable)
+        contexts = _Contexts(ordered, pairs, cache.limit, cache.skipped)
         codes = embed(encoder, contexts, events=events)
         embeddings = np.zeros((len(groups), encoder.info.dim), np.float32)
         known = np.zeros(len(groups), bool)
@@ -80,8 +81,7 @@ def embed_groups(
             return embeddings, known
         tensors = {"embedding": torch.from_numpy(embeddings), "known": torch.from_numpy(known)}
         write_atomic(file, save(tensors))
-    with safe_open(file, framework="pt") as opened:
-        return opened.get_tensor("embedding").numpy(), opened.get_tensor("known").numpy()
+    return read_tensor(file, "embedding").numpy(), read_tensor(file, "known").numpy()
 
 
 class _Contexts(Sequence[UserContext]):
@@ -136,5 +136,4 @@ class _Contexts(Sequence[UserContext]):
         ]
 
     def _read(self) -> Iterator[tuple[int, PreferencePair]]:
-        shards = batches(self._pairs, self._limit, self._skip)
-        return enumerate(pair for _, shard in shards for pair in shard)
+        return enumerate(every_pair(self._pairs, self._limit, self._skip))

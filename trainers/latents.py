@@ -3,82 +3,74 @@
 A folder a pair file and base, both by hash, of memory-mapped safetensors shards, each written
 whole or not at all; a killed encoding goes on at its next shard::
 
-    <cache>/<pairs sha256[:16]>-<base sha256[:16]>-<size>[-<limit>]/
-      index.json                     hashes, size; how many pairs are left out, as unreadable, where
-                                     any are; written last: with it the cache is complete
-      captions.json                  the distinct captions
-      pairs.safetensors              per pair: labels, row of its caption, row of its latents where
-                                     these are not all in use
-      images-00000.safetensors ...   latents of image 0 and image 1; which pairs cannot be read
+    <cache>/v2-<pairs sha256[:16]>-<base sha256[:16]>-<size>[-<dtype>][-<limit>]/
+      index.json                     hashes, size, dtypes; how many pairs are left out, where any
+                                     are; written last: with it the cache is complete
+      captions.arrow                 the distinct captions, in order of first use
+      listed.safetensors             all pairs of the file, without their images
+      pairs.safetensors              the pairs that could be encoded: labels, row of the caption,
+                                     user, id, hashes of the images; where pairs are left out, which
+                                     and why, and the row of the others' latents
+      images-00000.safetensors ...   latents of image 0 and image 1; which pairs are left out
       captions-00000.safetensors ... text conditioning; the last row is the empty caption
       reward-<name>-<identity>-00000.safetensors ...   scores (`relabel.py`)
+      users-<encoder>-<groups>.safetensors             embeddings (`embeddings.py`)
+
+At full size 18 KB a latent and 195 KB a caption. A cache that `ppdbench data prepare` made lies in
+`latents/` beside the file of pairs (`prepare.py`), is used instead of encoding again, and serves
+those as well who want the first pairs only. Elsewhere: making it (`encoding.py`).
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import safe_open
-from safetensors.torch import save
 from torch import Tensor
 
-from ppdbench.data.images import decode_image
-from ppdbench.data.pickapic import count_rows, read_pairs
-from ppdbench.errors import MissingPrerequisite, PpdbenchError
-from ppdbench.protocols import Events, PreferencePair
-from ppdbench.runs.atomic import write_atomic, write_json
+from ppdbench.errors import MissingPrerequisite, PpdbenchError, one_line
+from ppdbench.protocols import Events
+from trainers.captions_file import Captions
+from trainers.decoding import as_tensor
+from trainers.encoding import (
+    INDEX,
+    Encoding,
+    encode_share,
+    encoding_of,
+    finish,
+)
+from trainers.listing import CAPTIONS, PAIRS, left_out
+from trainers.pair_shards import batches, file_sha256
+from trainers.sharded_tensor import AGAIN, ShardedTensor, read_optional, read_tensor
 from trainers.stable_cascade.stage_c import Base, TextConditioning
 
-if TYPE_CHECKING:
-    from PIL.Image import Image
+__all__ = [
+    "PREPARED", "LatentCache", "as_tensor", "batches", "encode_pairs", "file_sha256", "open_cache",
+]  # fmt: skip
 
-SCHEMA_VERSION = 1
-SHARD_PAIRS = 1024
-SHARD_CAPTIONS = 4096
-ENCODE_ROWS = 128
-"""Images, or captions, a forward of the compressor or the text encoder, at most."""
-ENCODE_PIXELS = 8 * 1024**2
-"""Pixels a forward of the compressor, at most: a GB for each layer of 32 channels."""
-UNREADABLE = "unreadable image"
-"""Why a pair is left out of a cache."""
-
-
-class ShardedTensor:
-    """One tensor in equal shards on disk, memory-mapped; rows are gathered by index."""
-
-    def __init__(self, files: Sequence[Path], name: str, shard_rows: int) -> None:
-        self._shards = []
-        for file in files:
-            with safe_open(file, framework="pt") as opened:
-                self._shards.append(opened.get_tensor(name))
-        self._shard_rows = shard_rows
-
-    def __len__(self) -> int:
-        return sum(len(shard) for shard in self._shards)
-
-    def rows(self, indices: NDArray[np.int64]) -> Tensor:
-        """The rows at `indices` (B,), a tensor (B, ...) of its own."""
-        where = [divmod(int(index), self._shard_rows) for index in indices]
-        return torch.stack([self._shards[shard][row] for shard, row in where])
+PREPARED = "latents"
+"""Folder beside a file of pairs that holds caches of it."""
+INDEXED = ("pairs_sha256", "base_sha256", "limit", "latents", "text")
+"""What is read of an index."""
 
 
 @dataclass(frozen=True, slots=True)
 class LatentCache:
-    """The encoded pairs of one file for one base."""
+    """The encoded pairs of one file for one base; arrays are mapped, and read where they are asked.
+
+    Latents and text are floats of 32 bits wherever they are given, however they are kept.
+    """
 
     folder: Path
     pairs_sha256: str
     limit: int | None
-    captions: tuple[str, ...]
+    captions: Sequence[str]
     """The distinct captions, in order of first use."""
     label_margin: NDArray[np.float64]
     """(N,) label of image 1 less label of image 0, as the file has them."""
@@ -88,16 +80,34 @@ class LatentCache:
     """(N, C, H, W) latents."""
     image_1: ShardedTensor
     hidden: ShardedTensor
-    """(captions + 1, L, c) text conditioning; the last row is the empty caption's."""
+    """(captions + 1, L, c) text conditioning."""
     pooled: ShardedTensor
     """(captions + 1, 1, c)."""
     stored: NDArray[np.int64] | None = None
     """(N,) row of the pair's latents; None where it is the pair's own."""
-    unreadable: frozenset[int] = frozenset()
-    """Pairs of the file, by number, that are none of the N: an image of theirs does not decode."""
+    left_out: Mapping[str, frozenset[int]] = field(default_factory=dict)
+    """By reason, the pairs of the file, by number, that are none of the N."""
+    empty: int | None = None
+    """Row of the empty caption's conditioning; None is the one after the captions'."""
+    id: NDArray[np.int64] | None = None
+    """(N,) the pairs' ids in the file; None, as what follows, where nobody asks for it."""
+    user: NDArray[np.int64] | None = None
+    """(N,) user ids."""
+    different: NDArray[np.bool_] | None = None
+    """(N,) the file says that the two images differ."""
+    pictures: NDArray[np.int64] | None = None
+    """(N, 2) equal for equal images."""
+    base_sha256: str = ""
+    dtypes: tuple[str, str] = ("float32", "float32")
+    """In what latents and text are kept."""
 
     def __len__(self) -> int:
         return len(self.caption)
+
+    @property
+    def skipped(self) -> frozenset[int]:
+        """Numbers of the pairs of the file that are none of the N."""
+        return frozenset().union(*self.left_out.values())
 
     @property
     def latent_shape(self) -> tuple[int, ...]:
@@ -107,14 +117,15 @@ class LatentCache:
     def latents(self, pairs: NDArray[np.int64], winner: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Latents (B, C, H, W) of the preferred and of the other image of each pair."""
         rows = pairs if self.stored is None else self.stored[pairs]
-        first, second = self.image_0.rows(rows), self.image_1.rows(rows)
+        first, second = self.image_0.rows(rows).float(), self.image_1.rows(rows).float()
         preferred = torch.from_numpy(winner == 1)[:, None, None, None]
         return torch.where(preferred, second, first), torch.where(preferred, first, second)
 
     def text(self, pairs: NDArray[np.int64], drop: NDArray[np.bool_]) -> TextConditioning:
         """Conditioning on each pair's caption, or on the empty one where `drop`."""
-        rows = np.where(drop, len(self.captions), self.caption[pairs])
-        return TextConditioning(self.hidden.rows(rows), self.pooled.rows(rows))
+        empty = len(self.captions) if self.empty is None else self.empty
+        rows = np.where(drop, empty, self.caption[pairs])
+        return TextConditioning(self.hidden.rows(rows).float(), self.pooled.rows(rows).float())
 
 
 def encode_pairs(
@@ -128,12 +139,13 @@ def encode_pairs(
     share: tuple[int, int] = (0, 1),
     wait: Callable[[], None] = lambda: None,
 ) -> LatentCache:
-    """The encoded pairs of a Parquet file, from the cache or made now.
+    """The encoded pairs of a Parquet file: prepared, from the cache, or made now.
 
-    Pairs with an image that does not decode are left out, and counted in the index and in a note.
+    Pairs with an image that does not decode, or whose latents are not finite, are left out, and
+    counted in the index and in a note.
 
     Args:
-        pairs: Parquet file or folder in the Pick-a-Pic v2 schema.
+        pairs: Parquet file, folder or selection in the Pick-a-Pic v2 schema.
         base: its compressor and text encoder.
         cache: folder that holds caches.
         size: width and height the compressor is fed with; other images are cropped and resized.
@@ -143,37 +155,33 @@ def encode_pairs(
         wait: called where all processes must have come before one goes on.
 
     Raises:
-        MissingPrerequisite: the file holds no usable pair.
+        MissingPrerequisite: the file holds no usable pair, or no space is left.
+        PpdbenchError: what the base makes of a pair is not finite, or the cache is damaged.
     """
     rank, world = share
-    digest = file_sha256(pairs)
-    name = f"{digest[:16]}-{base.sha256[:16]}-{size[0]}x{size[1]}" + (f"-{limit}" if limit else "")
-    folder = cache / name
-    if not (folder / "index.json").is_file():
-        _encode_images(pairs, base, folder, size, limit, events, share)
-        wait()
+    beside = pairs.parent / PREPARED
+    work = encoding_of(pairs, base, cache=beside, size=size, limit=None)
+    if work.complete:
         if rank == 0:
-            _write_pairs(pairs, folder, limit)
-        wait()
-        captions = tuple(json.loads((folder / "captions.json").read_text()))
-        _encode_captions(captions, base, folder, events, share)
-        wait()
+            events.note(f"{pairs.name} is encoded already: {work.folder}")
+    else:
+        if rank == 0 and work.folder.is_dir():
+            events.note(
+                f"{work.folder} is not complete, and the same data prepare again would end it: "
+                f"{pairs.name} is encoded in {cache}"
+            )
+        elif rank == 0 and beside.is_dir():
+            events.note(f"{beside} is of another base, size or precision: {pairs.name} is encoded")
+        work = encoding_of(pairs, base, cache=cache, size=size, limit=limit)
+        if not work.complete:
+            encode_share(work, events, share)
+            wait()
+            finish(work, {"world": world})
+            wait()
+    opened = open_cache(work, limit)
+    for reason, numbers in opened.left_out.items():
         if rank == 0:
-            index: dict[str, object] = {
-                "schema_version": SCHEMA_VERSION,
-                "pairs_sha256": digest,
-                "base_sha256": base.sha256,
-                "limit": limit,
-                "size": list(size),
-                "world": world,
-            }
-            if left_out := len(_unreadable(folder)):
-                index["left_out"] = {UNREADABLE: left_out}
-            write_json(folder / "index.json", index)
-        wait()
-    opened = _open(folder, digest, limit)
-    if opened.unreadable and rank == 0:
-        events.note(f"{len(opened.unreadable)} pairs of {pairs.name} left out: {UNREADABLE}")
+            events.note(f"{len(numbers)} pairs of {pairs.name} left out: {reason}")
     if not len(opened):
         raise MissingPrerequisite(
             f"{pairs} holds no usable pair",
@@ -183,162 +191,55 @@ def encode_pairs(
     return opened
 
 
-def batches(
-    pairs: Path, limit: int | None, skip: frozenset[int] = frozenset()
-) -> Iterator[tuple[int, list[PreferencePair]]]:
-    """The pairs of a file in shards of `SHARD_PAIRS`, each with its number.
+def open_cache(work: Encoding, limit: int | None) -> LatentCache:
+    """Map a complete cache, or the first `limit` pairs of one that has all.
 
-    Args:
-        pairs: file or folder.
-        limit: the first so many only; None is all.
-        skip: numbers of pairs that are left out, `LatentCache.unreadable`.
+    Raises:
+        PpdbenchError: a file of it is damaged.
     """
-    kept = (
-        pair for number, pair in enumerate(islice(read_pairs(pairs), limit)) if number not in skip
-    )
-    return enumerate(iter(lambda: list(islice(kept, SHARD_PAIRS)), []))
-
-
-def shard_count(pairs: Path, limit: int | None) -> int:
-    """How many shards there are at most (rows that cannot be used are not known yet)."""
-    rows = count_rows(pairs)
-    return -(-(rows if limit is None else min(rows, limit)) // SHARD_PAIRS)
-
-
-def file_sha256(path: Path) -> str:
-    """Hash of a file's bytes, or of the hashes of a folder's Parquet files in order of names."""
-    if path.is_dir():
-        files = sorted(path.glob("*.parquet"))
-        return hashlib.sha256("".join(map(file_sha256, files)).encode()).hexdigest()
-    with path.open("rb") as opened:
-        return hashlib.file_digest(opened, "sha256").hexdigest()
-
-
-def as_tensor(image: Image, size: tuple[int, int]) -> Tensor:
-    """An RGB image as (3, H, W) in [0, 1]; another size is resized to cover, then cropped."""
-    width, height = size
-    if image.size != size:
-        from PIL import ImageOps
-        from PIL.Image import Resampling
-
-        image = ImageOps.fit(image, (width, height), Resampling.BICUBIC)
-    return torch.from_numpy(np.array(image)).permute(2, 0, 1).float() / 255
-
-
-def _encode_images(
-    pairs: Path,
-    base: Base,
-    folder: Path,
-    size: tuple[int, int],
-    limit: int | None,
-    events: Events,
-    share: tuple[int, int],
-) -> None:
-    rank, world = share
-    events.stage("encode pairs", shard_count(pairs, limit))
-    for number, batch in batches(pairs, limit):
-        file = folder / f"images-{number:05}.safetensors"
-        if number % world == rank and not file.is_file():
-            bad = torch.zeros(len(batch), dtype=torch.bool)
-            sides = {
-                "image_0": [pair.image_0 for pair in batch],
-                "image_1": [pair.image_1 for pair in batch],
-            }
-            encoded = {name: _encode(images, base, size, bad) for name, images in sides.items()}
-            if bad.any():
-                encoded["unreadable"] = bad
-            write_atomic(file, save(encoded))
-        events.advance(1)
-
-
-def _encode(images: Sequence[bytes], base: Base, size: tuple[int, int], bad: Tensor) -> Tensor:
-    """Latents (N, C, H, W); of black for images that do not decode, marked in `bad` (N,)."""
-    parts, rows = [], max(1, min(ENCODE_ROWS, ENCODE_PIXELS // (size[0] * size[1])))
-    for start in range(0, len(images), rows):
-        block = []
-        for row, data in enumerate(images[start : start + rows], start=start):
-            try:
-                block.append(as_tensor(decode_image(data), size))
-            except PpdbenchError:
-                bad[row] = True
-                block.append(torch.zeros(3, size[1], size[0]))
-        parts.append(base.compressor.encode(torch.stack(block).to(base.device)).cpu())
-    return torch.cat(parts).contiguous()
-
-
-def _unreadable(folder: Path) -> frozenset[int]:
-    """Numbers of the pairs that the shards of images mark so."""
-    found: list[int] = []
-    for number, file in enumerate(sorted(folder.glob("images-*.safetensors"))):
-        with safe_open(file, framework="pt") as opened:
-            names = opened.keys()
-            if "unreadable" in names:
-                rows = opened.get_tensor("unreadable").nonzero().flatten().tolist()
-                found += [number * SHARD_PAIRS + row for row in rows]
-    return frozenset(found)
-
-
-def _write_pairs(pairs: Path, folder: Path, limit: int | None) -> None:
-    row_of: dict[str, int] = {}
-    margins: list[float] = []
-    rows: list[int] = []
-    skip = _unreadable(folder)
-    for _, batch in batches(pairs, limit, skip):
-        for pair in batch:
-            margins.append(pair.label_1 - pair.label_0)
-            rows.append(row_of.setdefault(pair.caption, len(row_of)))
-    write_json(folder / "captions.json", list(row_of))
-    tensors = {
-        "label_margin": torch.tensor(margins, dtype=torch.float64),
-        "caption": torch.tensor(rows, dtype=torch.int64),
+    folder = work.folder
+    index = _index(folder / INDEX)
+    columns = {
+        name: read_tensor(folder / PAIRS, name).numpy()
+        for name in ("label_margin", "caption", "id", "user", "different", "pictures")
     }
-    if skip:
-        every = torch.arange(len(rows) + len(skip))
-        tensors["stored"] = every[~torch.isin(every, torch.tensor(sorted(skip)))]
-    write_atomic(folder / "pairs.safetensors", save(tensors))
-
-
-def _encode_captions(
-    captions: Sequence[str], base: Base, folder: Path, events: Events, share: tuple[int, int]
-) -> None:
-    rank, world = share
-    texts = [*captions, ""]
-    starts = range(0, len(texts), SHARD_CAPTIONS)
-    events.stage("encode captions", len(starts))
-    for number, start in enumerate(starts):
-        file = folder / f"captions-{number:05}.safetensors"
-        if number % world == rank and not file.is_file():
-            block = texts[start : start + SHARD_CAPTIONS]
-            parts = [
-                base.encode_text(block[at : at + ENCODE_ROWS])
-                for at in range(0, len(block), ENCODE_ROWS)
-            ]
-            encoded = {
-                "hidden": torch.cat([part.hidden.cpu() for part in parts]).contiguous(),
-                "pooled": torch.cat([part.pooled.cpu() for part in parts]).contiguous(),
-            }
-            write_atomic(file, save(encoded))
-        events.advance(1)
-
-
-def _open(folder: Path, digest: str, limit: int | None) -> LatentCache:
-    with safe_open(folder / "pairs.safetensors", framework="pt") as opened:
-        margin, caption = opened.get_tensor("label_margin"), opened.get_tensor("caption")
-        names = opened.keys()
-        stored = opened.get_tensor("stored").numpy() if "stored" in names else None
-    images = sorted(folder.glob("images-*.safetensors"))
-    texts = sorted(folder.glob("captions-*.safetensors"))
+    if (stored := read_optional(folder / PAIRS, "stored")) is not None:
+        columns["stored"] = stored.numpy()
+    gone = left_out(folder)
+    captions: Any = Captions(folder / CAPTIONS)
+    empty = len(captions)
+    if limit is not None and index["limit"] is None:
+        gone = {why: [n for n in numbers if n < limit] for why, numbers in gone.items()}
+        end = min(limit - sum(map(len, gone.values())), len(columns["caption"]))
+        columns = {name: values[:end] for name, values in columns.items()}
+        used = int(columns["caption"].max(initial=-1)) + 1
+        captions = Captions(folder / CAPTIONS, used)
+    images = [file for file in work.shards if file.name.startswith("images")]
+    texts = [file for file in work.shards if file.name.startswith("captions")]
     return LatentCache(
         folder=folder,
-        pairs_sha256=digest,
+        pairs_sha256=index["pairs_sha256"],
         limit=limit,
-        captions=tuple(json.loads((folder / "captions.json").read_text())),
-        label_margin=margin.numpy(),
-        caption=caption.numpy(),
-        image_0=ShardedTensor(images, "image_0", SHARD_PAIRS),
-        image_1=ShardedTensor(images, "image_1", SHARD_PAIRS),
-        hidden=ShardedTensor(texts, "hidden", SHARD_CAPTIONS),
-        pooled=ShardedTensor(texts, "pooled", SHARD_CAPTIONS),
-        stored=stored,
-        unreadable=frozenset() if stored is None else _unreadable(folder),
+        captions=captions,
+        image_0=ShardedTensor(images, "image_0"),
+        image_1=ShardedTensor(images, "image_1"),
+        hidden=ShardedTensor(texts, "hidden"),
+        pooled=ShardedTensor(texts, "pooled"),
+        left_out={why: frozenset(numbers) for why, numbers in gone.items() if numbers},
+        empty=empty,
+        base_sha256=index["base_sha256"],
+        dtypes=(index["latents"], index["text"]),
+        **columns,
     )
+
+
+def _index(file: Path) -> Mapping[str, Any]:
+    try:
+        read = json.loads(file.read_text())
+        missing = [key for key in INDEXED if key not in read]
+    except (ValueError, TypeError) as error:
+        raise PpdbenchError(f"{file} is damaged: {one_line(error)}", fix=AGAIN) from error
+    if missing:
+        raise PpdbenchError(f"{file} is damaged: it lacks {', '.join(missing)}", fix=AGAIN)
+    found: Mapping[str, Any] = read
+    return found

@@ -12,7 +12,6 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,9 +21,10 @@ from ppdbench.data.shot_groups import disjoint_groups
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import EncoderInfo, PreferencePair, Split, UserEncoder
 from trainers.checkpoints import Embedding
+from trainers.config import UsersConfig
 from trainers.embeddings import ShotGroup
 from trainers.examples import NO_ROW, Examples
-from trainers.latents import LatentCache, batches
+from trainers.latents import LatentCache
 from trainers.recipe import Recipe
 from trainers.steps import StepFunction
 from trainers.workshop import Workshop
@@ -49,7 +49,7 @@ class Choices:
     """(N,) both images are one picture."""
     caption: NDArray[np.int64]
     """(N,) equal for equal captions."""
-    pictures: NDArray[np.uint64]
+    pictures: NDArray[np.int64]
     """(N, 2) equal for equal images."""
     groups: tuple[ShotGroup, ...]
     """Disjoint groups of pairs, user by user."""
@@ -88,7 +88,7 @@ def recipe(
     Raises:
         MissingPrerequisite: nobody's pairs can be learnt from, or the encoder cannot start.
     """
-    choices = choices_of(shop.pairs("train"), shop.cache("train"), shop.config.users.shots)
+    choices = choices_of(shop.cache("train"), shop.config.users.shots)
     people = meet(shop, encoder, choices)
     train = training_examples(people, choices, shots=shop.config.users.shots)
     taught = _taught(train, choices)
@@ -99,7 +99,7 @@ def recipe(
     def examples(split: Split) -> Examples:
         if split == "train":
             return train
-        others = choices_of(shop.pairs(split), shop.cache(split), shop.config.users.shots)
+        others = choices_of(shop.cache(split), shop.config.users.shots)
         return held_out_examples(people, others)
 
     return Recipe(
@@ -128,14 +128,7 @@ def meet(shop: Workshop, encoder: UserEncoder, choices: Choices) -> People:
         MissingPrerequisite: the encoder knows none of them.
     """
     info, users = encoder.info, shop.config.users
-    enough = [user for user, n in choices.usable.items() if n >= _fewest(info, users.shots)]
-    wanted = [ShotGroup(user, ()) for user in enough]
-    if _reads_shots(info):
-        most = None if users.groups == "all" else users.groups
-        own: dict[str, list[ShotGroup]] = {user: [] for user in enough}
-        for group in choices.groups:
-            own.get(group.user, []).append(group)
-        wanted = [group for groups in own.values() for group in groups[:most]]
+    wanted = wanted_groups(choices, info, users)
     embeddings, known = shop.embeddings(encoder, wanted) if wanted else (None, np.array([]))
     if embeddings is None or not known.any():
         raise MissingPrerequisite(
@@ -151,35 +144,56 @@ def meet(shop: Workshop, encoder: UserEncoder, choices: Choices) -> People:
     )
 
 
-def choices_of(pairs: Path, cache: LatentCache, shots: int) -> Choices:
-    """Read whose the pairs of a file are, and group them in `shots`; the cache is the file's."""
-    users: list[str] = []
-    same: list[bool] = []
-    pictures: list[tuple[int, int]] = []
+def wanted_groups(choices: Choices, info: EncoderInfo, users: UsersConfig) -> list[ShotGroup]:
+    """Of whom, and of which of their pairs, an embedding is made; whoever has too few has none."""
+    enough = [user for user, n in choices.usable.items() if n >= _fewest(info, users.shots)]
+    if not _reads_shots(info):
+        return [ShotGroup(user, ()) for user in enough]
+    most = None if users.groups == "all" else users.groups
+    own: dict[str, list[ShotGroup]] = {user: [] for user in enough}
+    for group in choices.groups:
+        own.get(group.user, []).append(group)
+    return [group for groups in own.values() for group in groups[:most]]
+
+
+def choices_of(cache: LatentCache, shots: int) -> Choices:
+    """Whose the pairs of a cache are, grouped in `shots`; no image is read.
+
+    Raises:
+        ValueError: the cache was made without what is known of its pairs.
+    """
+    user, ids, different, pictures = cache.user, cache.id, cache.different, cache.pictures
+    if user is None or ids is None or different is None or pictures is None:
+        raise ValueError("a cache of people's pairs says whose they are")
+    names = {number: str(number) for number in np.unique(user).tolist()}
+    users = tuple(names[number] for number in user.tolist())
+    same = ~different | (pictures[:, 0] == pictures[:, 1])
     row_of: dict[tuple[str, str], int] = {}
 
-    def noted() -> Iterator[PreferencePair]:
-        for _, batch in batches(pairs, cache.limit, cache.unreadable):
-            for pair in batch:
-                user = str(pair.user_id)
-                seen = _picture(pair.image_0), _picture(pair.image_1)
-                same.append(not pair.are_different or seen[0] == seen[1])
-                if not (pair.tie or same[-1]):
-                    row_of.setdefault((user, pair.id), len(users))
-                users.append(user)
-                pictures.append(seen)
-                yield pair
+    def usable() -> Iterator[PreferencePair]:
+        for row in np.flatnonzero((cache.label_margin != 0) & ~same).tolist():
+            pair = PreferencePair(
+                id=str(ids[row]),
+                caption=cache.captions[int(cache.caption[row])],
+                image_0=pictures[row, 0].tobytes(),  # equal where the images are
+                image_1=pictures[row, 1].tobytes(),
+                label_0=float(cache.label_margin[row] < 0),
+                label_1=float(cache.label_margin[row] > 0),
+                user_id=int(user[row]),
+            )
+            row_of.setdefault((users[row], pair.id), row)
+            yield pair
 
-    groups = disjoint_groups(noted(), shots)
+    groups = disjoint_groups(usable(), shots)
     return Choices(
-        users=tuple(users),
+        users=users,
         margin=cache.label_margin,
-        same=np.array(same, bool),
+        same=same,
         caption=cache.caption,
-        pictures=np.array(pictures, np.uint64).reshape(-1, 2),
+        pictures=pictures,
         groups=tuple(
-            ShotGroup(user, tuple(row_of[user, pair] for pair in group))
-            for user, own in groups.items()
+            ShotGroup(name, tuple(row_of[name, pair] for pair in group))
+            for name, own in groups.items()
             for group in own
         ),
     )
@@ -305,7 +319,3 @@ def _reads_shots(encoder: EncoderInfo) -> bool:
 def _fewest(encoder: EncoderInfo, shots: int) -> int:
     """Usable pairs of a user from which something can be learnt: the shots, and one more."""
     return shots + 1 if _reads_shots(encoder) else 1
-
-
-def _picture(image: bytes) -> int:
-    return int.from_bytes(hashlib.blake2b(image, digest_size=8).digest(), "big")

@@ -16,7 +16,7 @@ import typer
 import ppdbench
 from ppdbench.cli import calibrate as calibrate_command
 from ppdbench.cli import compare as compare_command
-from ppdbench.cli import data, leaderboard, train_reference
+from ppdbench.cli import data, data_prepare, leaderboard, train_reference
 from ppdbench.cli import eval as eval_command
 from ppdbench.cli import generate as generate_command
 from ppdbench.cli import judge as judge_command
@@ -40,6 +40,7 @@ app.command("report")(report_command.run)
 app.command("score")(score_command.run)
 app.command("train-reference")(train_reference.run)
 app.command("list")(list_command.run)
+data.app.command("prepare")(data_prepare.run)
 app.add_typer(data.app, name="data")
 app.add_typer(leaderboard.app, name="leaderboard")
 

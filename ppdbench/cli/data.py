@@ -94,7 +94,7 @@ def splits(
         images="decode" if check_images else "trust" if trust_images else "header",
     )
     with Console(as_json=as_json, quiet=quiet) as console:
-        _show(_made(source, settings, out, console), console)
+        _show(made_splits(source, settings, out, console), console)
         console.place("splits", out)
 
 
@@ -135,7 +135,7 @@ def info(
         _show(found, console)
 
 
-def _made(source: Path, settings: SplitSettings, out: Path, console: Console) -> Splits:
+def made_splits(source: Path, settings: SplitSettings, out: Path, console: Console) -> Splits:
     """Splits in `out`: those that are there, where they are the same, or made now."""
     from ppdbench.data.source import find_source, pin
     from ppdbench.data.split_files import ABOUT, holds_splits, read_splits, source_of, split_files

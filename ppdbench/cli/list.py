@@ -24,6 +24,7 @@ class Section(StrEnum):
     encoders = "encoders"
     judges = "judges"
     trainers = "trainers"
+    preparers = "preparers"
 
 
 GROUPS: dict[Section, Group] = {
@@ -33,6 +34,7 @@ GROUPS: dict[Section, Group] = {
     Section.encoders: "encoders",
     Section.judges: "judges",
     Section.trainers: "trainers",
+    Section.preparers: "preparers",
 }
 
 
@@ -45,7 +47,7 @@ def run(
     quiet: options.Quiet = False,  # noqa: ARG001  (there is no progress; accepted everywhere)
     debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
 ) -> None:
-    """List the installed models, suites, rewards, user encoders, judges and trainers."""
+    """List the installed models, suites, rewards, user encoders, judges, trainers and preparers."""
     found = {each.value: _names(each) for each in Section if section in (None, each)}
     if as_json:
         typer.echo(json.dumps(found, indent=2))

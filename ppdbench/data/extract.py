@@ -15,18 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.images import can_decode
-from ppdbench.data.pair_columns import IMAGES, image_rows, open_columns
-from ppdbench.data.pickapic import (
-    columns_read,
-    count_rows,
-    pair_of,
-    unreadable,
-    unusable,
-    write_pairs,
-)
+from ppdbench.data.pair_columns import IMAGES
+from ppdbench.data.pickapic import count_rows, pair_of, unusable, write_pairs
 from ppdbench.data.row_checks import UNDECODABLE
 from ppdbench.data.source import source_files
-from ppdbench.errors import MissingPrerequisite, one_line
+from ppdbench.data.source_rows import SourceRows
+from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import Events, PreferencePair
 
 if TYPE_CHECKING:
@@ -73,7 +67,8 @@ def extract_pairs(
 
     def pairs() -> Iterator[PreferencePair]:
         names = ids[first].tolist()
-        for (_, row, file), identity in zip(_read(source, wanted), names, strict=True):
+        found = SourceRows(source).read(wanted)
+        for (_, row, file), identity in zip(found, names, strict=True):
             yield _pair(row, identity, file, decode=decode)
             if events is not None:
                 events.advance(1)
@@ -99,7 +94,7 @@ def undecodable(
     wanted, found = np.unique(rows), list[int]()
     if events is not None:
         events.stage("decode held-out images", len(wanted))
-    for number, row, _ in _read(source, wanted, IMAGES):
+    for number, row, _ in SourceRows(source).read(wanted, IMAGES):
         if not _decodes(row):
             found.append(number)
         if events is not None:
@@ -109,47 +104,6 @@ def undecodable(
 
 def _decodes(row: Mapping[str, Any]) -> bool:
     return all(row[name] and can_decode(row[name]) for name in IMAGES)
-
-
-def _read(
-    source: Path, wanted: NDArray[np.int64], only: tuple[str, ...] = ()
-) -> Iterator[tuple[int, dict[str, Any], Path]]:
-    """Number, columns (all that make a pair, or `only` some) and file of some rows, ascending."""
-    import numpy as np
-    import pyarrow as pa
-
-    end = 0
-    for file in source_files(source):
-        opened = open_columns(file)
-        columns = only or columns_read(opened)
-        for group in range(opened.num_row_groups):
-            at, end = end, end + int(opened.metadata.row_group(group).num_rows)
-            if not np.searchsorted(wanted, end) > np.searchsorted(wanted, at):
-                continue
-            try:
-                for batch in opened.iter_batches(
-                    image_rows(opened, group),
-                    row_groups=[group],
-                    columns=list(columns),
-                    use_threads=False,
-                ):
-                    inside = slice(*np.searchsorted(wanted, [at, at + batch.num_rows]))
-                    here = pa.array(wanted[inside] - at)
-                    for number, row in zip(
-                        wanted[inside].tolist(), batch.take(here).to_pylist(), strict=True
-                    ):
-                        yield number, row, file
-                    at += batch.num_rows
-            except unreadable() as error:
-                raise MissingPrerequisite(
-                    f"pairs of {file} cannot be read: {one_line(error)}",
-                    fix="copy the file again",
-                ) from error
-    if len(wanted) and wanted[-1] >= end:
-        raise MissingPrerequisite(
-            f"{source} has {end} rows, and a pair of row {wanted[-1]} is asked for",
-            fix="give the pairs that the splits were made of",
-        )
 
 
 def _pair(row: Mapping[str, Any], identity: int, file: Path, *, decode: bool) -> PreferencePair:

@@ -18,6 +18,7 @@ from ppdbench.data.pickapic import (
     unreadable,
     unusable,
 )
+from ppdbench.data.selection import is_selection, read_selection
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, one_line
 from ppdbench.protocols import PreferencePair
 
@@ -32,11 +33,16 @@ class PairStore:
             MissingPrerequisite: no such file, or a required column is absent.
             PpdbenchError: a file is not Parquet, or is damaged.
         """
-        self._files = parquet_files(path)
+        self._from = path.parent
+        self._selected = read_selection(path) if is_selection(path) else None
+        self._files = [] if self._selected else parquet_files(path)
         self._place: dict[str, tuple[int, int, int, int]] = {}
         """Id -> file, row group, row in it, row in all."""
         self._cached: tuple[tuple[int, int], list[dict[str, Any]]] | None = None
         number = 0
+        if self._selected is not None:
+            ids = self._selected.ids.tolist()
+            self._place = {str(known): (0, 0, 0, row) for row, known in enumerate(ids)}
         for file, name in enumerate(self._files):
             check_columns(name)
             source = open_parquet(name)
@@ -60,12 +66,18 @@ class PairStore:
             MissingPrerequisite: an id is not there, or its row cannot be used.
             PpdbenchError: a file is damaged.
         """
+        import numpy as np
+
         if absent := [identity for identity in ids if identity not in self._place]:
             raise MissingPrerequisite(
-                f"the pair {absent[0]} is not among those of {self._files[0].parent}",
+                f"the pair {absent[0]} is not among those of {self._from}",
                 fix="give the pair data that the splits were made of",
             )
         found = {}
+        if self._selected is not None:
+            rows = sorted({self._place[identity][-1] for identity in ids})
+            found = {pair.id: pair for pair in self._selected.pairs(np.array(rows, np.int64))}
+            return [found[identity] for identity in ids]
         for identity in sorted(set(ids), key=lambda identity: self._place[identity]):
             file, group, row, number = self._place[identity]
             fields = self._group(file, group)[row]

@@ -20,11 +20,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.images import is_png_or_jpeg
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, from_os_error, one_line
 from ppdbench.protocols import PreferencePair
+
+if TYPE_CHECKING:
+    from ppdbench.data.selection import Selection
 
 COLUMNS: Mapping[str, str] = {
     "are_different": "bool",
@@ -74,13 +77,16 @@ def read_pairs(path: Path, *, report: ReadReport | None = None) -> Iterator[Pref
     """Yield the usable pairs of a Parquet file, or of all `*.parquet` in a folder, in order.
 
     Args:
-        path: file or folder; folders are read in the order of their files' names.
+        path: file or folder; folders are read in the order of their files' names. Of a
+            `selection` these are the selected pairs.
         report: filled while reading; complete when the iterator is.
 
     Raises:
         MissingPrerequisite: no such file, or a required column is absent (all are named).
         PpdbenchError: a file is not Parquet. Both are raised at the call, not at the first pair.
     """
+    if (selected := _selection(path)) is not None:
+        return _counted(selected.pairs(), report if report is not None else ReadReport())
     files = parquet_files(path)
     for file in files:
         check_columns(file)
@@ -97,6 +103,8 @@ def read_batches(
 
 def count_rows(path: Path) -> int:
     """Rows of a file or folder by its metadata, usable or not; reads no images."""
+    if (selected := _selection(path)) is not None:
+        return len(selected)
     return sum(int(open_parquet(file).metadata.num_rows) for file in parquet_files(path))
 
 
@@ -110,6 +118,8 @@ def user_ids(path: Path) -> list[int]:
     import pyarrow as pa
     import pyarrow.compute as pc
 
+    if (selected := _selection(path)) is not None:
+        return sorted(set(selected.users.tolist()))
     found: set[int] = set()
     for file in parquet_files(path):
         check_columns(file)
@@ -231,6 +241,20 @@ def unreadable() -> tuple[type[Exception], ...]:
     import pyarrow as pa
 
     return (pa.ArrowException, OSError, UnicodeDecodeError)
+
+
+def _selection(path: Path) -> Selection | None:
+    """The selection that a path names, or None."""
+    from ppdbench.data.selection import is_selection, read_selection  # it reads by what is here
+
+    return read_selection(path) if is_selection(path) else None
+
+
+def _counted(pairs: Iterable[PreferencePair], report: ReadReport) -> Iterator[PreferencePair]:
+    for pair in pairs:
+        report.read += 1
+        report.ties += pair.tie
+        yield pair
 
 
 def _pairs(files: Iterable[Path], report: ReadReport) -> Iterator[PreferencePair]:

@@ -54,7 +54,12 @@ def write_json(path: Path, obj: Any) -> None:
     write_atomic(path, json.dumps(obj, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
-def remove_leftovers(folder: Path) -> None:
-    """Delete temporary files of killed writers; only under a lock that keeps live ones away."""
-    for leftover in folder.glob(f".*{_SUFFIX}"):
+def remove_leftovers(folder: Path, names: str = "*") -> None:
+    """Delete temporary files of killed writers; only under a lock that keeps live ones away.
+
+    Args:
+        folder: where they are.
+        names: those of the files that they were to become, as a glob.
+    """
+    for leftover in folder.glob(f".{names}{_SUFFIX}"):
         leftover.unlink(missing_ok=True)

@@ -47,6 +47,7 @@ def stranger(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         "rewards": [],
         "encoders": [("reader", "never.imported:load")],
         "judges": [("oracle", "never.imported:load")],
+        "preparers": [("early", "never.imported:prepare")],
     }
 
     def entry_points(group: str) -> list[metadata.EntryPoint]:
@@ -74,6 +75,8 @@ def test_list_names_plugins_without_importing_them() -> None:
         "  oracle",
         "trainers:",
         "  mine",
+        "preparers:",
+        "  early",
     ]
     assert CliRunner().invoke(app, ["list", "models"]).output == "also\npainter\n"
     assert CliRunner().invoke(app, ["list", "judges"]).output == "oracle\n"
@@ -89,6 +92,7 @@ def test_list_as_json_is_alone_on_standard_output() -> None:
         "encoders": ["reader"],
         "judges": ["oracle"],
         "trainers": ["mine"],
+        "preparers": ["early"],
     }
     done = CliRunner().invoke(app, ["list", "suites", "--json"])
     assert json.loads(done.stdout) == {"suites": ["world"]}
@@ -207,7 +211,7 @@ def rooms(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None:
     line = f"eval --model ppd --model sft --limit 5 --samples 2 --device cpu --runs {tmp_path}"
-    line += " --captions some.tsv --pairs some.parquet --vlm some/vlm"
+    line += " --captions some.tsv --pairs some.parquet --vlm some/vlm --base some/base"
     line += " --benchmark users --benchmark personal --encoder clip-pairs --full"
     done = CliRunner().invoke(app, [*line.split(), "--batch-size", "8", "--fail-on-error", "0.1"])
     assert done.exit_code == 0, done.output
@@ -218,6 +222,7 @@ def test_eval_passes_on_what_was_typed(rooms: list[Any], tmp_path: Path) -> None
         "captions": Path("some.tsv"),
         "pairs": Path("some.parquet"),
         "vlm": "some/vlm",
+        "base": "some/base",
         "benchmarks": ["users", "personal"],
         "encoders": ["clip-pairs"],
         "full": True,

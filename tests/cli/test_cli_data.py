@@ -34,7 +34,7 @@ def run(*arguments: str | Path, code: int = 0) -> tuple[str, str]:
     return done.stdout, done.stderr
 
 
-@pytest.mark.parametrize("command", [[], ["splits"], ["info"]], ids=" ".join)
+@pytest.mark.parametrize("command", [[], ["splits"], ["info"], ["prepare"]], ids=" ".join)
 def test_help_imports_nothing_heavy(command: list[str]) -> None:
     code = (
         "import json, sys\n"

@@ -15,8 +15,10 @@ from tiny_cascade import CAPTIONS, Log, TinySuite, use_channel_rewards
 
 from ppdbench.data.images import decode_image
 from ppdbench.data.pickapic import read_pairs, write_pairs
-from trainers import latents
+from ppdbench.errors import PpdbenchError
+from trainers import encoding, pair_shards
 from trainers.embeddings import ShotGroup, _Contexts
+from trainers.encoding import encode_share, encoding_of
 from trainers.latents import LatentCache, as_tensor, encode_pairs
 from trainers.people import choices_of
 from trainers.relabel import reward_margins, trainable
@@ -25,8 +27,8 @@ from trainers.stable_cascade.stage_c import Base
 
 @pytest.fixture(autouse=True)
 def _small_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(latents, "SHARD_PAIRS", 7)
-    monkeypatch.setattr(latents, "SHARD_CAPTIONS", 2)
+    monkeypatch.setattr(pair_shards, "SHARD_PAIRS", 7)
+    monkeypatch.setattr(encoding, "SHARD_CAPTIONS", 2)
 
 
 def encode(
@@ -64,7 +66,8 @@ def test_text_is_the_captions_or_the_empty_ones(tmp_path: Path, tiny_base: Base)
 
 def test_made_once(tmp_path: Path, tiny_base: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     first = encode(tmp_path, tiny_base)
-    monkeypatch.setattr(latents, "_encode", lambda *_: pytest.fail("encoded again"))
+    for name in ("encoded_images", "encoded_texts"):
+        monkeypatch.setattr(encoding, name, lambda *_: pytest.fail("encoded again"))
     again = encode(tmp_path, tiny_base)
     rows = np.arange(24)
     assert torch.equal(first.image_1.rows(rows), again.image_1.rows(rows))
@@ -80,11 +83,37 @@ def test_another_base_or_limit_has_another_folder(tmp_path: Path, tiny_base: Bas
 def test_processes_share_the_shards(tmp_path: Path, tiny_base: Base) -> None:
     """The second process, of two, makes every other shard; the first then makes the rest."""
     pairs = TinySuite(tmp_path).pairs("train")
-    folder = tmp_path / "cache" / "x"
-    latents._encode_images(pairs, tiny_base, folder, (32, 32), None, Log(), (1, 2))
-    assert [file.name[7:12] for file in sorted(folder.glob("*"))] == ["00001", "00003"]
-    latents._encode_images(pairs, tiny_base, folder, (32, 32), None, Log(), (0, 2))
-    assert len(list(folder.glob("*"))) == 4
+    work = encoding_of(pairs, tiny_base, cache=tmp_path / "x", size=(32, 32), limit=None)
+    encode_share(work, Log(), (1, 2))
+    made = sorted(file.name for file in work.folder.glob("*-0*"))
+    assert [name.removesuffix(".safetensors") for name in made] == [
+        "captions-00001", "images-00001", "images-00003"
+    ]  # fmt: skip
+    times = {name: (work.folder / name).stat().st_mtime_ns for name in made}
+    assert not work.complete and len(work.missing) == 3
+    encode_share(work, Log(), (0, 2))
+    assert work.missing == [] and not work.complete
+    assert {name: (work.folder / name).stat().st_mtime_ns for name in made} == times
+
+
+def test_progress_counts_pairs_and_those_that_are_there(tmp_path: Path, tiny_base: Base) -> None:
+    pairs = TinySuite(tmp_path).pairs("train")
+    work = encoding_of(pairs, tiny_base, cache=tmp_path / "x", size=(32, 32), limit=None)
+    stages: dict[str, list[int]] = {}
+
+    class Counted(Log):
+        def stage(self, name: str, total: int) -> None:
+            stages[name] = [total]
+
+        def advance(self, n: int) -> None:
+            stages[next(reversed(stages))].append(n)
+
+    encode_share(work, Counted(), (0, 1))
+    assert stages == {"encode pairs": [24] + [1] * 24, "encode captions": [2, 1, 1]}
+    stages.clear()
+    work.file("images", 1).unlink()
+    encode_share(work, Counted(), (0, 1))
+    assert stages["encode pairs"] == [24, 7] + [1] * 7 + [7, 3]
 
 
 def test_rewards_are_scored_once_and_without_gold(
@@ -123,7 +152,7 @@ def test_pairs_that_cannot_be_read_are_left_out_and_counted(
         cache = encode_pairs(
             path, tiny_base, cache=folder / "c", size=(32, 32), limit=None, events=log
         )
-        assert len(cache) == 24 - len(bad) and cache.unreadable == set(bad)
+        assert len(cache) == 24 - len(bad) and cache.skipped == set(bad)
         kept = [number for number in range(24) if number not in bad]
         margins = reward_margins(trainable(suite), path, cache, device="cpu", events=Log())
         found = {
@@ -142,16 +171,29 @@ def test_pairs_that_cannot_be_read_are_left_out_and_counted(
         np.testing.assert_array_equal(preferred.numpy(), found["latents"])
         assert [cache.captions[row] for row in cache.caption] == [pairs[n].caption for n in kept]
         shots = [ShotGroup("0", (row,)) for row in rows.tolist() if cache.label_margin[row]]
-        contexts = _Contexts(shots, path, None, cache.unreadable)
+        contexts = _Contexts(shots, path, None, cache.skipped)
         assert [context.shots[0].caption for context in contexts[:]] == [
             pairs[n].caption for n in kept if not pairs[n].tie
         ]
-        assert len(choices_of(path, cache, 4).users) == len(cache)
+        assert len(choices_of(cache, 4).users) == len(cache)
         index = json.loads((cache.folder / "index.json").read_text())
         assert index.get("left_out", {}) == ({"unreadable image": 3} if bad else {})
         assert [note for note in log.notes if "unreadable" in note] == (
             ["3 pairs of train.parquet left out: unreadable image"] if bad else []
         )
+
+
+@pytest.mark.parametrize("name", ["images-00001.safetensors", "captions-00000.safetensors"])
+def test_a_damaged_shard_is_named(tmp_path: Path, tiny_base: Base, name: str) -> None:
+    shard = encode(tmp_path, tiny_base).folder / name
+    whole = shard.read_bytes()
+    shard.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PpdbenchError, match=f"{name} is damaged") as met:
+        encode(tmp_path, tiny_base)
+    assert "delete it and run the same command again" in met.value.fix
+    shard.unlink()
+    encode(tmp_path, tiny_base)
+    assert shard.read_bytes() == whole
 
 
 def test_other_sizes_are_cropped_to_cover() -> None:

@@ -15,6 +15,7 @@ from ppdbench.data.images import PNG_MAGIC
 from ppdbench.data.pickapic import read_pairs, write_pairs
 from ppdbench.protocols import EncoderInfo, PreferencePair
 from trainers import embeddings
+from trainers.decoding import picture_hash
 from trainers.embeddings import ShotGroup, embed_groups
 from trainers.examples import Examples
 from trainers.latents import LatentCache
@@ -46,6 +47,12 @@ def opened(pairs: Path, kept: list[PreferencePair]) -> LatentCache:
         image_1=nothing,
         hidden=nothing,
         pooled=nothing,
+        id=np.array([int(pair.id) for pair in kept]),
+        user=np.array([pair.user_id for pair in kept]),
+        different=np.array([pair.are_different for pair in kept]),
+        pictures=np.array(
+            [[picture_hash(data) for data in (pair.image_0, pair.image_1)] for pair in kept]
+        ),
     )
 
 
@@ -89,7 +96,7 @@ def messy_pairs(seed: int) -> list[PreferencePair]:
 def test_no_example_is_learnt_under_shots_that_show_it(seed: int, tmp_path: Path) -> None:
     write_pairs(tmp_path / "pairs.parquet", messy_pairs(seed))
     kept = list(read_pairs(tmp_path / "pairs.parquet"))
-    choices = choices_of(tmp_path / "pairs.parquet", opened(tmp_path / "x", kept), 4)
+    choices = choices_of(opened(tmp_path / "x", kept), 4)
     people = people_of(choices)
     table = training_examples(people, choices, shots=4)
     assert len(table) + sum(table.left_out["people"].values()) == len(kept)
@@ -122,7 +129,7 @@ def tables(tmp_path: Path, encoder: EncoderInfo = INFO) -> tuple[Examples, Examp
     suite = PeopleSuite(tmp_path)
     found = []
     for path in (suite.pairs("train"), suite.pairs("validation")):
-        found.append(choices_of(path, opened(path, list(read_pairs(path))), 4))
+        found.append(choices_of(opened(path, list(read_pairs(path))), 4))
     people = people_of(found[0], encoder=encoder)
     return training_examples(people, found[0], shots=4), held_out_examples(people, found[1]), people
 
@@ -169,7 +176,7 @@ def test_groups_are_embedded_once_and_in_their_own_order(
     path = PeopleSuite(tmp_path).pairs("train")
     kept = list(read_pairs(path))
     cache = opened(path, kept)
-    groups = choices_of(path, cache, 4).groups[::-1]
+    groups = choices_of(cache, 4).groups[::-1]
     first, known = embed_groups(groups, path, cache, encoder, events=Silence())
     assert known.all() and encoder.asked == len(groups)
     for vector, group in zip(first, groups, strict=True):
@@ -195,7 +202,7 @@ def test_groups_are_embedded_once_and_in_their_own_order(
 def test_contexts_can_be_asked_for_in_any_order_and_by_steps(tmp_path: Path) -> None:
     path = PeopleSuite(tmp_path).pairs("train")
     kept = list(read_pairs(path))
-    groups = choices_of(path, opened(path, kept), 4).groups
+    groups = choices_of(opened(path, kept), 4).groups
     contexts = embeddings._Contexts(groups, path, None)
     told = [[s.caption for s in c.shots] for c in contexts]
     assert len(told) == len(groups) == 9

@@ -14,21 +14,22 @@ from typing import Any
 import numpy as np
 import pytest
 import tiny_people
-from numpy.typing import NDArray
 from safetensors.torch import load_file
 from tiny_cascade import Log, TinySuite
 from tiny_people import FEW, STRANGER, ColourEncoder, PeopleSuite, train_for_people, use_encoder
+from torch import Tensor
 from trained import killed_at, metrics_of, place, run_script, same_outcome
 
 from ppdbench.data.pickapic import read_pairs, write_pairs
 from ppdbench.errors import FingerprintMismatch, MissingPrerequisite, UsageError
 from ppdbench.protocols import SuiteFiles
 from ppdbench.suites.pickapic import PickapicSuite
-from trainers import embeddings, latents, loop, results
+from trainers import batches, embeddings, encoding, loop, results
 from trainers.checkpoints import read_header
 from trainers.config import load_config
 from trainers.draws import Draws, draw
 from trainers.examples import Examples
+from trainers.job import Job
 from trainers.people import users_digest
 from trainers.steps import Batch
 
@@ -166,22 +167,22 @@ def test_each_step_takes_an_allowed_embedding_or_the_null_user(
     tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What the table allows is what the loop learns from, row by row."""
-    real = loop.batch_of
+    real = batches.batch_of
     drawn: list[Draws] = []
-    met: list[tuple[Draws, Batch, NDArray[np.int64]]] = []
+    met: list[tuple[Draws, Batch, list[int]]] = []
     tables_of: list[Examples] = []
 
     def noted(**how: Any) -> Draws:
         drawn.append(draw(**how))
         return drawn[-1]
 
-    def batch_of(job: loop.Job, *where: Any, **more: Any) -> tuple[Batch, NDArray[np.int64]]:
+    def batch_of(job: Job, *where: Any, **more: Any) -> tuple[Batch, Tensor]:
         batch, users = real(job, *where, **more)
-        met.append((drawn[-1], batch, users))
+        met.append((drawn[-1], batch, users.tolist()))
         tables_of.append(job.examples)
         return batch, users
 
-    monkeypatch.setattr(loop, "draw", noted)
+    monkeypatch.setattr(batches, "draw", noted)
     monkeypatch.setattr(loop, "batch_of", batch_of)
     overrides = ["steps=25", "batch_size=8", "objective.user_dropout=0.3", "validation.pairs=0"]
     train_for_people("ppd", tiny_base_folder, tmp_path / "out", overrides)
@@ -255,7 +256,7 @@ def test_first_groups_alone(tmp_path: Path, tiny_base_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
-        (latents, "write_json", 2),
+        (encoding, "write_json", 1),
         (embeddings, "write_atomic", 1),
         (loop, "save_state", 2),
         (results, "save_adapter", 1),
