@@ -8,6 +8,7 @@
     ├── FingerprintMismatch   4  the run directory holds results of other settings
     ├── BudgetReached         5  more calls would cost more than allowed; what was paid for is saved
     └── Interrupted         130  Ctrl-C or SIGTERM; what was done is saved
+        └── Preempted         0  SIGTERM to a training, as schedulers send it
 """
 
 from __future__ import annotations
@@ -64,6 +65,15 @@ class Interrupted(PpdbenchError):
     """The user or the system asked to stop; state is saved."""
 
     exit_code = 130
+
+
+class Preempted(Interrupted):
+    """A scheduler takes the machine back from a training, whose state is saved: no failure.
+
+    A scheduler that requeues what it stopped would take another code for one.
+    """
+
+    exit_code = 0
 
 
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> UsageError:

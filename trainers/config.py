@@ -6,6 +6,7 @@ What a run used is saved whole beside its adapter as `config.yaml`, and loads ag
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from pathlib import Path
@@ -22,6 +23,17 @@ from trainers.stable_cascade.user_attention import UnconditionalUser
 CONFIGS = Path(__file__).parent / "configs"
 POPULATION_METHOD = "diffusion-dpo"
 """The method that hears no users."""
+
+LATER: Mapping[str, Any] = {
+    "epochs": None,
+    "base_precision": None,
+    "draws": "step",
+    "reference_cache": False,
+    "compile": False,
+    "shard": False,
+    "optimizer.kind": "adamw",
+}
+"""Settings that came after runs were recorded -> what those had."""
 
 Share = Annotated[float, Field(ge=0, lt=1)]
 Positive = Annotated[int, Field(gt=0)]
@@ -97,6 +109,9 @@ class TimestepConfig:
 class OptimizerConfig:
     """AdamW, warm-up, then a constant or cosine learning rate."""
 
+    kind: Literal["adamw", "fused", "8bit"] = "adamw"
+    """torch's AdamW; the same in one kernel, where the device has it; or bitsandbytes' with its
+    two moments in 8 bits (`optimizer.py`)."""
     lr: Annotated[float, Field(gt=0)] = 3e-4
     betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -136,13 +151,25 @@ class TrainConfig:
 
     method: Literal["ppd", "sft", "diffusion-dpo"]
     seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
-    steps: Positive
+    steps: Positive | None = None
+    epochs: Annotated[float, Field(gt=0)] | None = None
+    """Walks over the table of examples, in place of `steps`, which has the last word."""
     batch_size: Positive
     """Pairs a step (images, for sft), over all processes."""
     micro_batch: Positive | None = None
     """Pairs a forward on one process; the rest of the batch is accumulated. None: all at once."""
     base: Path | None = None
-    """Folder of the base model; None is the one shipped for the suite."""
+    """Folder or hub name of the base model; None is the one shipped for the suite, or else the
+    published weights where they lie on this machine (`bases.py`)."""
+    base_precision: Literal["float32", "bfloat16"] | None = None
+    """How the frozen base is held; None is bfloat16 for a published one and float32 for ours. What
+    encodes and decodes pictures, and the adapter, are in float32 always."""
+    draws: Literal["step", "pair"] = "step"
+    """What timestep, noise and caption dropout are a function of: the step and row, or the pair
+    and how often it was met, whatever the method, the batch and the number of processes."""
+    reference_cache: bool = False
+    """Keep the base's losses beside the encoded pairs and read those that are there; needs
+    `draws: pair` (`reference_cache.py`)."""
     reward: str | None = None
     """diffusion-dpo only: relabel by this reward, instead of the population's labels."""
     reward_share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -157,6 +184,10 @@ class TrainConfig:
     validation: ValidationConfig = Field(default_factory=ValidationConfig)
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
+    compile: bool = False
+    """Compile the UNet's blocks (`compiled.py`)."""
+    shard: bool = False
+    """Split base, adapter and optimizer over the processes, FSDP (`sharding.py`)."""
     checkpoint_every: Positive = 50
     keep_every: Annotated[int, Field(ge=0)] = 0
     """Steps between two adapters that are kept, under `steps/`; 0 keeps the last one alone."""
@@ -166,8 +197,15 @@ class TrainConfig:
 
     @property
     def total_steps(self) -> int:
-        """Steps really taken: `steps`, or its `reward_share` in a run for one reward."""
-        return self.steps if self.reward is None else max(1, round(self.steps * self.reward_share))
+        """Steps really taken, of a run whose `steps` are set."""
+        return self.steps_over(0)
+
+    def steps_over(self, examples: int) -> int:
+        """Steps really taken over a table: `steps` or `epochs`, of one reward `reward_share`."""
+        steps = self.steps
+        if steps is None:
+            steps = math.ceil((self.epochs or 0) * examples / self.batch_size)
+        return steps if self.reward is None else max(1, round(steps * self.reward_share))
 
 
 def load_config(path: Path, overrides: Sequence[str] = ()) -> TrainConfig:
@@ -208,6 +246,7 @@ def parse_config(loaded: Mapping[str, Any], *, source: str) -> TrainConfig:
         raise UsageError(
             f"{source}: {where}: {first['msg']}", fix=f"give {where} another value"
         ) from error
+    _check_together(config, source)
     if config.reward is not None and config.method != "diffusion-dpo":
         raise UsageError(
             f"{source}: reward is for diffusion-dpo only, the method is {config.method}",
@@ -223,6 +262,36 @@ def parse_config(loaded: Mapping[str, Any], *, source: str) -> TrainConfig:
                 fix="set data.margin_quantile=0",
             )
     return config
+
+
+def _check_together(config: TrainConfig, source: str) -> None:
+    """See that settings that need each other are there.
+
+    Raises:
+        UsageError: they are not.
+    """
+    if config.steps is None and config.epochs is None:
+        raise UsageError(f"{source}: neither steps nor epochs is set", fix="set steps=N")
+    if config.reference_cache and config.draws != "pair":
+        raise UsageError(
+            f"{source}: reference_cache needs noise that is a function of the pair",
+            fix="set draws=pair, or reference_cache=false",
+        )
+    if config.draws == "pair" and config.timesteps.stratified:
+        raise UsageError(
+            f"{source}: timesteps.stratified spreads a step's timesteps, but draws: pair draws "
+            "each pair's alone",
+            fix="set timesteps.stratified=false",
+        )
+    if config.optimizer.kind == "8bit" and config.shard:
+        raise UsageError(
+            f"{source}: an optimizer in 8 bits cannot be split over processes",
+            fix="set shard=false, or optimizer.kind=fused",
+        )
+    if config.compile and config.shard:
+        raise UsageError(
+            f"{source}: compile and shard do not go together", fix="set one of them to false"
+        )
 
 
 def resolve(method: str, suite: str, path: Path | None, overrides: Sequence[str]) -> TrainConfig:
@@ -257,11 +326,19 @@ def resolve(method: str, suite: str, path: Path | None, overrides: Sequence[str]
 def as_mapping(config: TrainConfig) -> dict[str, Any]:
     """Plain nested values of a configuration, as YAML and JSON know them.
 
-    Without users it has no section of them: a run is then what it was before there was one.
+    Without users it has no section of them, and a setting of `LATER` is in it only where it is
+    not as it was before there was one: a run's identity is then what it was.
     """
     plain = asdict(config)
     if config.users.encoder is None:
         del plain["users"]
+    for key, default in LATER.items():
+        *path, last = key.split(".")
+        inner = plain
+        for name in path:
+            inner = inner[name]
+        if inner[last] == default:
+            del inner[last]
     plain["base"] = None if config.base is None else str(config.base)
     plain["optimizer"]["betas"] = list(config.optimizer.betas)
     return plain

@@ -4,11 +4,14 @@ A counter-based generator (Philox) is opened for each row of each step: which ex
 noise, whether the user or the caption is dropped, which of a user's vectors. So a run that was
 killed and started again draws what an uninterrupted one draws, and so do runs split over other
 numbers of processes.
+
+`for_pairs` makes what the base's own loss depends on a function of (seed, pair, visit) instead, so
+that runs of other methods, tables and batches meet a pair with the same timestep and noise.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
@@ -20,7 +23,7 @@ if TYPE_CHECKING:
     from trainers.config import TimestepConfig
 
 TIMESTEP_MIN, TIMESTEP_MAX = 1e-3, 1.0
-_ROW, _ORDER = 1, 2  # streams of one seed
+_ROW, _ORDER, _PAIR = 1, 2, 3  # streams of one seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +42,8 @@ class Draws:
     """(N, 2, C, H, W): for the winner's and the loser's latent."""
     vector: NDArray[np.float64]
     """(N,) uniform in [0, 1): which vector of its user, where a user has several."""
+    epoch: NDArray[np.int64]
+    """(N,) how often the whole table was walked before."""
 
 
 def draw(
@@ -72,13 +77,56 @@ def draw(
     chance = uniforms[:, 0]
     if timesteps.stratified:  # one timestep in each of batch_size equal slices of probability
         chance = (np.asarray(rows) + chance) / batch_size
+    positions = step * batch_size + np.asarray(rows)
     return Draws(
-        example=_in_order(seed, step * batch_size + np.asarray(rows), examples),
+        example=_in_order(seed, positions, examples),
         timestep=_timesteps(chance, timesteps),
         drop_user=uniforms[:, 1] < user_dropout,
         drop_caption=uniforms[:, 2] < caption_dropout,
         noise=noise,
         vector=vector,
+        epoch=positions // examples,
+    )
+
+
+def for_pairs(
+    draws: Draws,
+    *,
+    seed: int,
+    pair: NDArray[np.int64],
+    winner: NDArray[np.int64],
+    latent_shape: tuple[int, ...],
+    timesteps: TimestepConfig,
+    caption_dropout: float = 0.0,
+    share_noise: bool = True,
+) -> Draws:
+    """The same rows, with timestep, noise and dropped captions of their pairs.
+
+    Args:
+        draws: of N rows, by `draw`; users, order and vectors stay.
+        seed: the run's.
+        pair: (N,) the rows' pairs, by number.
+        winner: (N,) 0 or 1: which image is preferred. A noise belongs to an image, so that two
+            who prefer different ones meet the same two noised images.
+        latent_shape: of one latent.
+        timesteps: how they are distributed; never stratified, that would need a batch.
+        caption_dropout: share of visits under the empty caption.
+        share_noise: one noise for both images, the first one's, or two.
+    """
+    uniforms = np.empty((len(pair), 2))
+    noise = np.empty((len(pair), 2, *latent_shape), np.float32)
+    for index, (number, visit) in enumerate(zip(pair, draws.epoch, strict=True)):
+        rng = _generator(seed, _PAIR, int(visit), int(number))
+        uniforms[index] = rng.random(2)
+        noise[index] = rng.standard_normal(latent_shape, dtype=np.float32)
+        if not share_noise:
+            other = rng.standard_normal(latent_shape, dtype=np.float32)
+            noise[index, 1 - winner[index]] = other  # the side that image 1 is on
+    return replace(
+        draws,
+        timestep=_timesteps(uniforms[:, 0], timesteps),
+        drop_caption=uniforms[:, 1] < caption_dropout,
+        noise=noise,
     )
 
 

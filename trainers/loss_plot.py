@@ -32,14 +32,15 @@ def plot_losses(file: Path, metrics: Sequence[Mapping[str, Any]]) -> None:
     panels = [
         (title, present)
         for title, lines in PANELS
-        if (present := [line for line in lines if metrics and line[0] in metrics[-1]])
+        if (present := [line for line in lines if any(line[0] in row for row in metrics)])
     ]
     figure = Figure(figsize=(4 * max(1, len(panels)), 3), layout="constrained")
     for position, (title, lines) in enumerate(panels, start=1):
         axes = figure.add_subplot(1, len(panels), position)
         for name, label in lines:
-            steps = np.array([row["step"] for row in metrics])
-            values = np.array([row[name] for row in metrics], np.float64)
+            known = [row for row in metrics if name in row]  # not each step knows its divergence
+            steps = np.array([row["step"] for row in known])
+            values = np.array([row[name] for row in known], np.float64)
             (thin,) = axes.plot(steps, values, linewidth=0.5, alpha=0.3)
             smooth = _moving_mean(values)
             axes.plot(

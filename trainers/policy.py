@@ -6,6 +6,8 @@ without users.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -23,17 +25,20 @@ class Policy(nn.Module):
         self.adapter: UserAdapter = new_adapter(base.unet, shape, seed=seed).to(base.device)
 
     def forward(
-        self, latents: Tensor, timestep: Tensor, text: TextConditioning, users: Tensor
+        self, latents: Tensor, timestep: Tensor, text: TextConditioning, users: Tensor | None
     ) -> Tensor:
-        """Noise (B, C, H, W) in x_t (B, C, H, W) at timesteps (B,) for users (B, user_dim)."""
-        with self.adapter.tokens(users):
+        """Noise (B, C, H, W) in x_t (B, C, H, W) at timesteps (B,) for users (B, user_dim).
+
+        None is nobody: the base alone.
+        """
+        with self.adapter.off() if users is None else self.adapter.tokens(users):
             return self.base.predict_noise(latents, timestep, text)
 
     @torch.no_grad()
     def reference(self, latents: Tensor, timestep: Tensor, text: TextConditioning) -> Tensor:
         """The same by the base alone, without gradients."""
-        with self.adapter.off():
-            return self.base.predict_noise(latents, timestep, text)
+        # Called as a module: a sharded policy gathers its weights on the way in.
+        return cast(Tensor, self(latents, timestep, text, None))
 
     def train(self, mode: bool = True) -> Policy:
         """Dropout in the base would make its difference from itself noise: it stays in eval."""

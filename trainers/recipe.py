@@ -17,12 +17,17 @@ from numpy.typing import NDArray
 from ppdbench.protocols import Split, Suite, Trainer
 from trainers.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
 from trainers.examples import Examples
-from trainers.loop import Job, fit, measure
+from trainers.job import Job
+from trainers.loop import fit, measure
+from trainers.mishaps import mishaps
 from trainers.policy import Policy
 from trainers.results import adapter_header, begin_results, write_results
+from trainers.sharding import gathered, whole
 from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.steps import StepFunction
-from trainers.validation import draw_grid
+from trainers.stop import preemptible
+from trainers.trackers import send_grid, tracking
+from trainers.validation import chosen_captions, draw_grid
 from trainers.workshop import Workshop, open_workshop
 
 KEPT = "steps"
@@ -51,32 +56,41 @@ def trainer(method: str, recipe: Callable[[Workshop], Recipe]) -> Trainer:
     """The trainer of a method.
 
     Started again after a kill, it goes on; finished, it returns at once. It raises what
-    `workshop.open_workshop` and `loop.fit` raise.
+    `workshop.open_workshop`, `loop.fit`, `mishaps.mishaps` and `stop.preemptible` raise.
     """
 
     def train(suite: Suite, **request: Any) -> Path:
-        with open_workshop(method, suite, **request) as shop:
+        with preemptible(), mishaps(), open_workshop(method, suite, **request) as shop:
             if not shop.done:
-                _run(shop, recipe(shop))
+                with tracking(shop.accelerator, shop.config):
+                    _run(shop, recipe(shop))
             return shop.output
 
     return train
 
 
-def _run(shop: Workshop, recipe: Recipe) -> None:
-    """Train, measure, then write what a run leaves."""
-    config, main = shop.config, shop.accelerator.is_main_process
+def _untrained(shop: Workshop) -> Policy:
+    config = shop.config
     shape = AdapterShape(
         user_dim=shop.user_dim,
         tokens=config.adapter.tokens,
         token_dim=config.adapter.token_dim,
         scale=config.adapter.scale,
     )
-    policy = Policy(shop.base, shape, seed=config.seed)
+    return Policy(shop.base, shape, seed=config.seed)
+
+
+def _run(shop: Workshop, recipe: Recipe) -> None:
+    """Train, measure, then write what a run leaves."""
+    config, main = shop.config, shop.accelerator.is_main_process
+    policy = _untrained(shop)
 
     def validate(at: int) -> None:
-        file = shop.output / "validation" / f"step-{at:06}.png"
-        draw_grid(file, policy, shop.suite, config, recipe.columns)
+        file = shop.output / "validation" / f"step-{at:06}.png" if main else None
+        with gathered(policy):
+            grid = draw_grid(file, policy, shop.suite, config, recipe.columns)
+        if main and grid is not None:
+            send_grid(shop.accelerator, grid, step=at)
 
     names = tuple(spec.name for spec in shop.rewards)
 
@@ -85,8 +99,9 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
         return adapter_header(job, shop.suite, names, recipe.user_vector, recipe.embedding, facts)
 
     def keep(at: int) -> None:
-        folder = shop.output / KEPT / f"{at:06}"
-        save_adapter(folder, policy.adapter.tensors(), header(step=at))
+        tensors = whole(policy.adapter.tensors())
+        if main:
+            save_adapter(shop.output / KEPT / f"{at:06}", tensors, header(step=at))
 
     job = Job(
         config=config,
@@ -100,18 +115,21 @@ def _run(shop: Workshop, recipe: Recipe) -> None:
         identity=shop.identity,
         validate=validate,
         keep=keep,
+        references=shop.references("train") if config.reference_cache else None,
     )
     unseen = None
     if config.validation.pairs:  # made before training: what is missing is said at once
         cache = shop.cache("validation")
-        unseen = replace(job, cache=cache, examples=recipe.examples("validation"))
+        examples = recipe.examples("validation")
+        unseen = replace(job, cache=cache, examples=examples, references=None)
+    chosen_captions(shop.suite, config)  # the same
     if main:
         begin_results(job)
     if told := [f"{name} {x}" for name, x in recipe.facts.items() if not isinstance(x, Mapping)]:
         shop.events.note(", ".join(told))
     seconds = fit(job)
     held_out = measure(unseen) if unseen else {}
-    if main:
+    if job.takes_part:
         write_results(job, shop.suite, header(), shop.command, held_out, seconds)
     shop.accelerator.wait_for_everyone()
-    shop.accelerator.end_training()
+    shop.accelerator.state.destroy_process_group()

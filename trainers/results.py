@@ -20,11 +20,12 @@ from trainers.checkpoints import (
     save_adapter,
 )
 from trainers.config import TrainConfig, as_mapping, to_yaml
+from trainers.job import METRICS_FILE, TOLERATED, Job
 from trainers.latents import file_sha256
-from trainers.loop import METRICS_FILE, TOLERATED, Job
 from trainers.loss_plot import plot_losses
 from trainers.metrics import read_metrics
 from trainers.model_card import model_card
+from trainers.sharding import whole
 from trainers.stable_cascade.user_attention import attention_blocks
 
 MANIFEST_FILE = "manifest.json"
@@ -53,7 +54,7 @@ def write_results(
     held_out: Mapping[str, float],
     seconds: float,
 ) -> None:
-    """After the last step: write everything that a run leaves.
+    """After the last step: write everything that a run leaves; the main process writes.
 
     Args:
         job: the finished run; its policy holds the adapter to keep.
@@ -64,12 +65,17 @@ def write_results(
         seconds: time spent on steps.
     """
     config, adapter = job.config, job.policy.adapter
+    tensors = whole(adapter.tensors())
+    adapter.eval()
+    job.validate(job.total_steps)
+    if not job.accelerator.is_main_process:
+        return
     metrics = read_metrics(job.output / METRICS_FILE)
     plot_losses(job.output / "loss.png", metrics)
-    adapter.eval()
-    job.validate(config.total_steps)
-    save_adapter(job.output, adapter.tensors(), header)
-    write_atomic(job.output / "README.md", model_card(header, config, metrics, held_out, seconds))
+    save_adapter(job.output, tensors, header)
+    published = job.policy.base.published
+    card = model_card(header, config, metrics, held_out, seconds, published=published)
+    write_atomic(job.output / "README.md", card)
     write_json(
         job.output / MANIFEST_FILE,
         {
@@ -77,7 +83,7 @@ def write_results(
             "sha256": {ADAPTER_FILE: file_sha256(job.output / ADAPTER_FILE)},
             "command": command,
             "seed": config.seed,
-            "steps": config.total_steps,
+            "steps": job.total_steps,
             "data": {
                 "suite": suite.name,
                 "version": suite.version,
@@ -124,7 +130,7 @@ def adapter_header(
             "suite_version": suite.version,
             "seed": config.seed,
             "settings": _settings_digest(config),
-            "steps": config.total_steps,
+            "steps": job.total_steps,
             "batch_size": config.batch_size,
             "reward": config.reward,
             "examples": len(train),
@@ -143,5 +149,5 @@ def _settings_digest(config: TrainConfig) -> str:
         inner = settings
         for name in path:
             inner = inner[name]
-        del inner[last]
+        inner.pop(last, None)  # a later setting is not there at its default
     return fingerprint(settings)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainers.config import ObjectiveConfig
@@ -18,8 +20,20 @@ from trainers.objectives import (
     sft_loss,
 )
 from trainers.policy import Policy
+from trainers.reference_cache import Visits
 from trainers.stable_cascade.schedule import add_noise, alpha_sigma
 from trainers.stable_cascade.stage_c import TextConditioning
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What is known of the base's errors on a batch (`reference_cache.py`)."""
+
+    visits: Visits
+    known: NDArray[np.bool_]
+    """(B, 2) for winner and loser; on the host, where it is decided what is computed."""
+    errors: Tensor
+    """(B, 2) on the device; NaN where they are not known."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +52,8 @@ class Batch:
     text: TextConditioning
     users: Tensor
     """(B, user_dim); zeros is the null user."""
+    reference: Reference | None = None
+    """None: nothing is known, and nothing will be kept."""
 
     def to(self, device: torch.device) -> Batch:
         """The same batch on a device."""
@@ -49,7 +65,22 @@ class Batch:
             timestep=self.timestep.to(device),
             text=TextConditioning(self.text.hidden.to(device), self.text.pooled.to(device)),
             users=self.users.to(device),
+            reference=self.reference
+            and replace(self.reference, errors=self.reference.errors.to(device)),
         )
+
+    def knows(self, sides: int) -> bool:
+        """Whether the base's errors are known of every winner, and with 2 of every loser."""
+        return self.reference is not None and bool(self.reference.known[:, :sides].all())
+
+    def reference_errors(self, computed: Tensor | None, sides: int) -> Tensor:
+        """The base's errors (B, sides): the known ones, and what was computed, alike, elsewhere."""
+        if self.reference is None:
+            if computed is None:
+                raise ValueError("nothing is known of the reference, and nothing was computed")
+            return computed
+        known = self.reference.errors[:, :sides]
+        return known if computed is None else torch.where(known.isnan(), computed, known)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +89,9 @@ class StepLoss:
 
     loss: Tensor
     rows: Mapping[str, Tensor]
+    """A number that is not known, as the divergence where the base was not asked, is NaN."""
+    reference: Tensor | None = None
+    """(B, 2) the base's errors on winner and loser, unweighted; NaN where they were not needed."""
 
 
 class StepFunction(Protocol):
@@ -89,12 +123,15 @@ class PreferenceStep:
         text = TextConditioning(
             batch.text.hidden.repeat(2, 1, 1), batch.text.pooled.repeat(2, 1, 1)
         )
-        reference = bare.reference(noisy, timestep, text)
+        # One row unknown, and all are computed: a forward of fewer rows would round otherwise.
+        reference = None if batch.knows(2) else bare.reference(noisy, timestep, text)
         predicted = policy(noisy, timestep, text, batch.users.repeat(2, 1))
 
         weight = loss_weights(alpha_sigma(batch.timestep)[1], self.objective.loss_weight)
         error_w, error_l = noise_error(predicted, noise).chunk(2)
-        reference_w, reference_l = noise_error(reference, noise).chunk(2)
+        computed = None if reference is None else noise_error(reference, noise).view(2, -1).T
+        known = batch.reference_errors(computed, 2)
+        reference_w, reference_l = known.unbind(1)
         terms = diffusion_dpo_loss(
             weight * error_w,
             weight * error_l,
@@ -102,7 +139,9 @@ class PreferenceStep:
             weight * reference_l,
             beta_eff=self.beta_eff,
         )
-        divergence = noise_error(predicted.detach(), reference).view(2, -1).mean(0)
+        divergence = torch.full_like(reference_w, torch.nan)
+        if reference is not None:
+            divergence = noise_error(predicted.detach(), reference).view(2, -1).mean(0)
         rows = {
             "loss": terms.loss,
             "implicit_accuracy": terms.implicit_accuracy,
@@ -111,7 +150,8 @@ class PreferenceStep:
             "reference_error": (reference_w + reference_l) / 2,
             "divergence": divergence,
         }
-        return StepLoss(terms.loss.mean(), {name: row.detach() for name, row in rows.items()})
+        told = {name: row.detach() for name, row in rows.items()}
+        return StepLoss(terms.loss.mean(), told, known)
 
 
 class SftStep:
@@ -123,15 +163,23 @@ class SftStep:
     def __call__(self, policy: nn.Module, bare: Policy, batch: Batch) -> StepLoss:
         """Mean denoising loss of B images."""
         noisy = add_noise(batch.winner, batch.noise_w, batch.timestep)
-        reference = bare.reference(noisy, batch.timestep, batch.text)
+        reference = None
+        if not batch.knows(1):
+            reference = bare.reference(noisy, batch.timestep, batch.text)
         predicted = policy(noisy, batch.timestep, batch.text, batch.users)
         weight = loss_weights(alpha_sigma(batch.timestep)[1], self.objective.loss_weight)
-        error, reference_error = (noise_error(x, batch.noise_w) for x in (predicted, reference))
+        error = noise_error(predicted, batch.noise_w)
+        computed = None if reference is None else noise_error(reference, batch.noise_w)[:, None]
+        reference_error = batch.reference_errors(computed, 1)[:, 0]
+        unknown = torch.full_like(reference_error, torch.nan)
         loss = sft_loss(error, weight)
         rows = {
             "loss": loss,
             "win_term": error - reference_error,
             "reference_error": reference_error,
-            "divergence": noise_error(predicted.detach(), reference),
+            "divergence": unknown
+            if reference is None
+            else noise_error(predicted.detach(), reference),
         }
-        return StepLoss(loss.mean(), {name: row.detach() for name, row in rows.items()})
+        told = {name: row.detach() for name, row in rows.items()}
+        return StepLoss(loss.mean(), told, torch.stack([reference_error, unknown], 1))

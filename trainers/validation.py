@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ppdbench.protocols import Suite
+from ppdbench.protocols import Caption, Suite
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.seeds import noise_seed
 from trainers.config import TrainConfig
@@ -26,28 +26,41 @@ if TYPE_CHECKING:
 MARGIN, TITLE_HEIGHT = 4, 14
 
 
+def chosen_captions(suite: Suite, config: TrainConfig) -> Sequence[Caption]:
+    """The captions of the grid's rows.
+
+    Raises:
+        MissingPrerequisite: some are asked for, and the suite has none.
+    """
+    count = config.validation.captions
+    if not count:
+        return ()
+    captions = suite.captions("validation")
+    # Spread over the split, whose captions may be sorted.
+    return captions[:: max(1, len(captions) // count)][:count]
+
+
 def draw_grid(
-    file: Path,
+    file: Path | None,
     policy: Policy,
     suite: Suite,
     config: TrainConfig,
     columns: Mapping[str, NDArray[np.float32]],
-) -> None:
+) -> Image | None:
     """Draw the first validation captions by the base and for each user, into one PNG.
 
+    Returns it; None where no caption is to be drawn.
+
     Args:
-        file: PNG to write.
+        file: PNG to write; None writes none: a process that only takes part.
         policy: drawn with as it stands.
         suite: its validation captions and sampling settings.
         config: how many captions, and who the unconditional half is drawn for.
         columns: title -> user vector (user_dim,).
     """
-    captions = suite.captions("validation")
-    # Spread over the split, whose captions may be sorted.
-    chosen = captions[:: max(1, len(captions) // max(1, config.validation.captions))]
-    chosen = chosen[: config.validation.captions]
+    chosen = chosen_captions(suite, config)
     if not chosen:
-        return
+        return None
     texts = [caption.text for caption in chosen]
     seeds = [noise_seed(suite.version, caption.id, 0) for caption in chosen]
     sampler = SamplerConfig.of(suite.sampling)
@@ -56,7 +69,10 @@ def draw_grid(
         users = torch.from_numpy(vector).expand(len(texts), -1).to(policy.base.device)
         user = audience(policy.adapter, users, config.sampling.unconditional_user)
         drawn[title] = to_images(draw(policy.base, texts, seeds, sampler, user=user))
-    write_atomic(file, _png(_grid(drawn)))
+    grid = _grid(drawn)
+    if file is not None:
+        write_atomic(file, _png(grid))
+    return grid
 
 
 def _grid(columns: Mapping[str, list[Image]]) -> Image:

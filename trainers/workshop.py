@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
 from ppdbench.errors import MissingPrerequisite, UsageError, from_os_error, unknown_name
@@ -26,22 +27,26 @@ from ppdbench.protocols import (
     SuiteFiles,
     UserEncoder,
 )
+from ppdbench.rewards.sharding import shards
 from ppdbench.runs.atomic import remove_leftovers
 from ppdbench.runs.device import resolve as resolve_device
-from ppdbench.runs.fingerprint import flat
 from ppdbench.runs.lock import RunLock
 from ppdbench.users.load import make_encoder
-from trainers.assets import base_folder
+from trainers.bases import base_of
+from trainers.batches import rows_a_forward
 from trainers.checkpoints import load_state
 from trainers.config import TrainConfig, as_mapping, resolve
 from trainers.embeddings import ShotGroup, embed_groups
 from trainers.examples import POPULATION, Labels, one_hot
+from trainers.job import TOLERATED
 from trainers.latents import LatentCache, encode_pairs, file_sha256
-from trainers.loop import TOLERATED
+from trainers.optimizer import check_optimizer
 from trainers.progress import Silence
+from trainers.reference_cache import ReferenceCache, reference_key
 from trainers.relabel import reward_margins, trainable
 from trainers.results import has_results
 from trainers.stable_cascade.stage_c import Base, load_base
+from trainers.trackers import check_tracker
 
 if TYPE_CHECKING:
     from accelerate import Accelerator
@@ -76,19 +81,32 @@ class Workshop:
     def cache(self, split: Split) -> LatentCache:
         """The split's pairs, encoded."""
         if split not in self.caches:
-            sampling, config = self.suite.sampling, self.config
+            config = self.config
             limit = config.data.limit if split == "train" else config.validation.pairs
             self.caches[split] = encode_pairs(
                 self.pairs(split),
                 self.base,
                 cache=self.output.parent / "cache",
-                size=(sampling.width, sampling.height),
+                size=(self.base.image_size, self.base.image_size),
                 limit=limit,
                 events=self.events,
                 share=self._share,
                 wait=self.accelerator.wait_for_everyone,
             )
         return self.caches[split]
+
+    def references(self, split: Split) -> ReferenceCache:
+        """The base's losses on the split's pairs, as far as they are known."""
+        cache = self.cache(split)
+        opened = ReferenceCache(
+            cache.folder,
+            reference_key(self.config, self.base, cache),
+            len(cache),
+            main=self.accelerator.is_main_process,
+            events=self.events,
+        )
+        self.accelerator.wait_for_everyone()  # one of another key is gone before it is read
+        return opened
 
     @property
     def _share(self) -> tuple[int, int]:
@@ -186,8 +204,10 @@ class Workshop:
     def done(self) -> bool:
         """Whether the folder already holds this run's adapter, trained to the end."""
         state = load_state(self.output, self.identity, tolerate=TOLERATED)
-        whole = state is not None and state["step"] >= self.config.total_steps
-        return whole and has_results(self.output)
+        if state is None:
+            return False
+        total = state.get("steps", self.config.steps_over(0))
+        return bool(state["step"] >= total) and has_results(self.output)
 
 
 @contextmanager
@@ -204,14 +224,17 @@ def open_workshop(
     """Resolve the configuration, take hold of the output folder and load the base.
 
     Raises:
-        UsageError: the configuration is wrong, or there is no such encoder, or it takes fewer
-            shots than are asked for.
+        UsageError: the configuration is wrong, or does not go with the number of processes, or
+            there is no such encoder, or it takes fewer shots than are asked for.
         MissingPrerequisite: the base, the encoder or the device is not there.
         FingerprintMismatch: the folder holds a run with other settings.
         PpdbenchError: another process works in the folder, or it cannot be written.
     """
     resolved = resolve(method, suite.name, config, overrides)
+    check_optimizer(resolved.optimizer)
+    check_tracker(resolved.tracker)
     accelerator = _accelerator(resolved, device, output)
+    rows_a_forward(resolved, accelerator.num_processes)
     encoder = None
     if resolved.users.encoder is not None:
         context = LoadContext(suite=suite, device=device)
@@ -232,7 +255,11 @@ def open_workshop(
             events=events if accelerator.is_main_process else Silence(),
             command=_command(method, suite, config, overrides),
             encoder=encoder,
-            base=load_base(resolved.base or base_folder(suite.name), str(accelerator.device)),
+            base=load_base(
+                resolved.base or base_of(suite),
+                str(accelerator.device),
+                dtype=_dtype(resolved),
+            ),
         )
     finally:
         if lock is not None:
@@ -299,9 +326,14 @@ def _make_folder(output: Path) -> None:
         raise from_os_error(error, output) from error
 
 
-def _accelerator(config: TrainConfig, device: str, output: Path) -> Accelerator:
-    from accelerate import Accelerator
+def _dtype(config: TrainConfig) -> torch.dtype | None:
+    return None if config.base_precision is None else getattr(torch, config.base_precision)
 
+
+def _accelerator(config: TrainConfig, device: str, output: Path) -> Accelerator:
+    from accelerate import Accelerator, DistributedType
+
+    shards(device)  # joins them, to wait as long for each other as the longest share may take
     accelerator = Accelerator(
         cpu=resolve_device(device) == "cpu",
         mixed_precision="bf16" if config.precision == "bfloat16" else "no",
@@ -310,7 +342,10 @@ def _accelerator(config: TrainConfig, device: str, output: Path) -> Accelerator:
     )
     if device != "auto" and not device.startswith(accelerator.device.type):
         raise MissingPrerequisite(f"no device {device} on this machine", fix="give --device cpu")
-    if config.tracker:
-        settings = {key: str(value) for key, value in flat(as_mapping(config))}
-        accelerator.init_trackers("ppdbench", config=settings)
+    kind = accelerator.distributed_type
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise UsageError(
+            f"accelerate was told to split models by {kind.value}, which adapters do not go with",
+            fix="answer no to it in accelerate config; shard=true splits base and adapter",
+        )
     return accelerator

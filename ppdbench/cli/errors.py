@@ -38,8 +38,9 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             if kwargs.get("debug"):
                 traceback.print_exception(error)
             known = explain(error)
-            typer.echo(f"error: {_one_line(known.cause)}", err=True)
-            typer.echo(f"  fix: {_one_line(known.fix)}", err=True)
+            failed, mend = ("error", "fix") if known.exit_code else ("stopped", "next")
+            typer.echo(f"{failed}: {_one_line(known.cause)}", err=True)
+            typer.echo(f"  {mend}: {_one_line(known.fix)}", err=True)
             raise typer.Exit(known.exit_code) from None
 
     return guarded

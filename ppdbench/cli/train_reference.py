@@ -52,13 +52,16 @@ def run(
 ) -> None:
     """Train a reference method on a suite's preference pairs.
 
-    Interrupted, run the same command again: it goes on from its last checkpoint.
+    Interrupted, run the same command again: it goes on from its last checkpoint. accelerate
+    launch shares the work.
     """
     from ppdbench import plugins
     from ppdbench.cli.console import Console
     from ppdbench.protocols import SuiteFiles
+    from ppdbench.rewards.sharding import first_process
 
-    with Console(as_json=as_json, quiet=quiet) as console:
+    speaks = first_process()  # of several, the others are silent
+    with Console(as_json=as_json or not speaks, quiet=quiet or not speaks) as console:
         train = plugins.load("trainers", method)
         # First, so that a setting typed as key=value has the last word.
         settings = [*([f"users.encoder={users}"] if users else []), *(overrides or [])]
@@ -71,9 +74,9 @@ def run(
             events=console,
         )
         console.place("trained", folder)
-        console.json(
-            json.dumps({"method": method, "suite": suite, "folder": str(folder)}, indent=2)
-        )
+        told = {"method": method, "suite": suite, "folder": str(folder)}
+        if speaks:
+            console.json(json.dumps(told, indent=2))
 
 
 def _default_output(suite: str, method: str, overrides: list[str]) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from ppdbench.errors import UsageError
-from trainers.config import CONFIGS, as_mapping, load_config, resolve, to_yaml
+from trainers.config import CONFIGS, as_mapping, load_config, parse_config, resolve, to_yaml
 
 SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
 PPD = CONFIGS / "shapes" / "ppd.yaml"
@@ -35,6 +35,53 @@ def test_methods_share_what_must_be_equal() -> None:
     one = load_config(CONFIGS / "shapes" / "diffusion-dpo.yaml", ["reward=clip"])
     assert one.total_steps == round(ppd.total_steps / 3)
     assert dpo.total_steps == ppd.total_steps
+
+
+def test_paper_scale_methods_share_what_must_be_equal() -> None:
+    """And what the paper says: 768 pairs a step, AdamW at 1e-5, one epoch."""
+    names = ("ppd", "diffusion-dpo", "sft", "ppd-users", "sft-users")
+    assert {path.stem for path in SHIPPED if path.parent.name == "pickapic"} == set(names)
+    ppd, dpo, sft, *users = (load_config(CONFIGS / "pickapic" / f"{name}.yaml") for name in names)
+    for config in (ppd, dpo, sft, *users):
+        assert (config.batch_size, config.epochs, config.steps) == (768, 1, None)
+        assert config.optimizer.lr == 1e-5 and config.precision == "bfloat16"
+        assert 0.1 <= config.objective.beta <= 2
+        assert config.draws == "pair", "the base's losses can be shared by all of them"
+        shared = ("adapter", "data", "timesteps", "optimizer", "sampling", "compile")
+        assert all(getattr(config, name) == getattr(ppd, name) for name in shared)
+    assert replace(ppd.objective, user_dropout=0) == dpo.objective
+    assert [config.users.encoder for config in users] == ["llava-onevision"] * 2
+
+
+def test_epochs_are_walks_over_the_examples_and_steps_have_the_last_word() -> None:
+    config = load_config(CONFIGS / "pickapic" / "ppd.yaml")
+    assert [config.steps_over(n) for n in (768, 769, 800_000)] == [1, 2, 1042]
+    assert replace(config, epochs=0.5).steps_over(800_000) == 521
+    assert load_config(CONFIGS / "pickapic" / "ppd.yaml", ["steps=7"]).steps_over(800_000) == 7
+    path = CONFIGS / "pickapic" / "diffusion-dpo.yaml"
+    one = load_config(path, ["reward=hps", "reward_share=0.25"])
+    assert one.steps_over(768 * 100) == 25
+
+
+def test_runs_from_before_a_setting_are_described_as_they_were() -> None:
+    """What is not there at its default, and is where it is not, and loads again."""
+    old, new = as_mapping(load_config(PPD)), as_mapping(load_config(PPD, LATER_SET))
+    for name in ("epochs", "draws", "reference_cache", "compile", "base_precision", "shard"):
+        assert name not in old
+    assert "kind" not in old["optimizer"] and new["optimizer"]["kind"] == "fused"
+    assert new["draws"] == "pair" and new["compile"] is new["reference_cache"] is True
+    assert parse_config(new, source="again") == load_config(PPD, LATER_SET)
+
+
+LATER_SET = [
+    "draws=pair", "timesteps.stratified=false", "reference_cache=true", "compile=true",
+    "optimizer.kind=fused", "epochs=2",
+]  # fmt: skip
+
+
+def test_neither_steps_nor_epochs_is_a_usage_error() -> None:
+    with pytest.raises(UsageError, match="neither steps nor epochs"):
+        load_config(CONFIGS / "pickapic" / "ppd.yaml", ["epochs=null"])
 
 
 def test_users_are_asked_for_by_their_encoder() -> None:

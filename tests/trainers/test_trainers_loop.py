@@ -15,9 +15,9 @@ from typing import Any
 import pytest
 import torch
 from accelerate import Accelerator
-from safetensors.torch import load_file
+from safetensors.torch import load_file, save_file
 from tiny_cascade import OVERRIDES, Log, TinySuite, at_step, run_training
-from trained import metrics_of, run_script
+from trained import metrics_of, run_script, same_outcome
 
 from ppdbench.errors import (
     Interrupted,
@@ -88,6 +88,51 @@ def test_infinite_gradient_stops_the_run_before_it_is_saved(
     assert not (tmp_path / "out" / "trainer_state.pt").exists()
 
 
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_latents_that_are_no_numbers_name_their_pair_and_teach_nothing(
+    odd: float, tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
+) -> None:
+    """Damaged under a finished encoding; mended, the run goes on as if nothing had been."""
+    run_training("ppd", tiny_base_folder, tmp_path / "first", ["validation.pairs=0"])
+    (file,) = (tmp_path / "cache").glob("*/images-00000.safetensors")
+    sound = load_file(file)
+    met = met_at(tmp_path / "first", step=4)
+    for image in ("image_0", "image_1"):
+        damaged = {name: tensor.clone() for name, tensor in sound.items()}
+        damaged[image][met, 1, 0, 0] = odd
+        save_file(damaged, file)
+        with pytest.raises(PpdbenchError, match=f"pair {met} .*square.* not finite") as caught:
+            run_training("ppd", tiny_base_folder, tmp_path / "out")
+        assert "encoded pairs" in caught.value.fix and caught.value.exit_code == 1
+        state = torch.load(tmp_path / "out" / "trainer_state.pt", weights_only=True)
+        assert state["step"] == 4
+        assert all(tensor.isfinite().all() for tensor in state["adapter"].values())
+        assert len(metrics_of(tmp_path / "out")) == 4
+        assert not (tmp_path / "out" / "manifest.json").exists()
+    save_file(sound, file)
+    run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
+
+
+def met_at(folder: Path, *, step: int) -> int:
+    """A pair that the tiny run meets at a step, counted from 0, and not before."""
+    from trainers import batches
+
+    config = load_config(folder / "config.yaml")
+    met: list[list[int]] = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = batches._check_finite
+
+        def check(job: Any, pair: Any, *latents: Any) -> None:
+            met.append(pair.tolist())
+            real(job, pair, *latents)
+
+        patch.setattr(batches, "_check_finite", check)
+        run_training("ppd", Path(str(config.base)), folder.parent / "look", ["validation.pairs=0"])
+    before = {pair for pairs in met[:step] for pair in pairs}
+    return next(pair for pair in met[step] if pair not in before)
+
+
 def test_warning_comes_also_after_a_stop(
     tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -121,6 +166,23 @@ def test_missing_validation_pairs_are_said_before_training(
     monkeypatch.setattr(recipe, "fit", lambda _job: pytest.fail("trained first"))
     with pytest.raises(MissingPrerequisite, match="no validation pairs"):
         run_training("sft", tiny_base_folder, tmp_path / "out")
+
+
+def test_missing_validation_captions_are_said_before_training(
+    tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And are nobody's business where no picture is asked for, up to the end."""
+
+    def captions(*_: Any) -> Any:
+        raise MissingPrerequisite("no validation captions", fix="set validation.captions=0")
+
+    monkeypatch.setattr(TinySuite, "captions", captions)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "fit", lambda _job: pytest.fail("trained first"))
+        with pytest.raises(MissingPrerequisite, match="no validation captions"):
+            run_training("sft", tiny_base_folder, tmp_path / "out")
+    folder = run_training("sft", tiny_base_folder, tmp_path / "out", ["validation.captions=0"])
+    assert (folder / "manifest.json").is_file()
 
 
 @pytest.mark.parametrize(

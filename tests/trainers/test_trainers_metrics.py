@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from trainers.config import OptimizerConfig
-from trainers.loop import learning_rate
 from trainers.metrics import DriftWatch, open_metrics, read_metrics
+from trainers.optimizer import learning_rate
 
 
 def test_log_is_cut_back_to_the_saved_step(tmp_path: Path) -> None:

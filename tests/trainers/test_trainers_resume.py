@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import io
 import os
 import signal
 import sys
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 from safetensors.torch import load_file
-from tiny_cascade import at_step, run_training
+from tiny_cascade import at_step, run_training, use_channel_rewards, write_base
 from trained import killed_at, metrics_of, place, run_script, same_outcome
 
 from ppdbench.errors import (
@@ -22,8 +23,9 @@ from ppdbench.errors import (
     MissingPrerequisite,
     from_os_error,
 )
+from ppdbench.runs import atomic
 from ppdbench.runs.records import RecordWriter
-from trainers import checkpoints, latents, loop, recipe, relabel, results
+from trainers import checkpoints, encoding, loop, recipe, relabel, results
 
 pytestmark = pytest.mark.usefixtures("channel_rewards")
 
@@ -43,9 +45,9 @@ def test_killed_process_resumes_bit_for_bit(
 @pytest.mark.parametrize(
     ("module", "name", "call"),
     [
-        (latents, "_write_pairs", 1),
-        (latents, "_encode_captions", 1),
-        (latents, "write_json", 2),
+        (encoding, "write_listed", 1),
+        (encoding, "_encode_captions", 1),
+        (encoding, "write_json", 1),
         (relabel, "write_atomic", 2),
         (loop, "save_state", 1),
         (loop, "save_state", 3),
@@ -111,6 +113,61 @@ def test_other_settings_are_refused_and_named(
         run_training("ppd", tiny_base_folder, uninterrupted("ppd"), ["objective.beta=7"])
 
 
+def test_another_base_under_a_run_is_refused(tmp_path: Path, tiny_base_folder: Path) -> None:
+    run_training("sft", tiny_base_folder, tmp_path / "out", ["steps=1"])
+    (tmp_path / "base").mkdir()
+    other = write_base(tmp_path / "base", seed=9)
+    with pytest.raises(
+        FingerprintMismatch, match=r"other settings: base \([0-9a-f]+ -> "
+    ) as caught:
+        run_training("sft", other, tmp_path / "out", ["steps=1"])
+    assert "config.base" not in caught.value.cause  # where it lies is nobody's business
+
+
+@pytest.mark.parametrize("moment", ["write", "fsync", "replace"])
+def test_last_good_checkpoint_stays_when_the_disk_is_full(
+    moment: str,
+    tmp_path: Path,
+    tiny_base_folder: Path,
+    uninterrupted: Callable[[str], Path],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As the system refuses it, at the second checkpoint, at each place where it may."""
+    output, calls = tmp_path / "out", 0
+    real_write, real_sync, real_replace = atomic.write_atomic, os.fsync, Path.replace
+
+    def refuse() -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def write(path: Path, data: bytes | str, **how: Any) -> None:
+        nonlocal calls
+        calls += 1
+        with pytest.MonkeyPatch.context() as patch:
+            if calls == 2:
+                patch.setattr(os, "fsync", lambda file: refuse() if moment == "fsync" else file)
+                if moment == "replace":
+                    patch.setattr(Path, "replace", lambda *_: refuse())
+                if moment == "write":
+                    patch.setattr(Path, "open", lambda *_, **__: FullFile())
+            real_write(path, data, **how)
+
+    class FullFile(io.BytesIO):
+        def write(self, data: Any) -> int:
+            refuse()
+            return len(data)
+
+    monkeypatch.setattr(checkpoints, "write_atomic", write)
+    with pytest.raises(MissingPrerequisite, match=r"no space left while writing .*trainer_state"):
+        run_training("ppd", tiny_base_folder, output)
+    assert (os.fsync, Path.replace) == (real_sync, real_replace)
+    assert torch.load(output / "trainer_state.pt", weights_only=True)["step"] == 2
+    assert not [*output.glob(".*.part")]
+    monkeypatch.undo()
+    use_channel_rewards(monkeypatch.setattr)
+    run_training("ppd", tiny_base_folder, output)
+    assert same_outcome(output, uninterrupted("ppd"))
+
+
 def test_manifest_of_an_older_run_does_not_end_this_one(
     tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
 ) -> None:
@@ -134,7 +191,7 @@ def test_lost_adapter_is_written_again(tmp_path: Path, tiny_base_folder: Path) -
 
 @pytest.mark.parametrize(
     ("module", "name"),
-    [(checkpoints, "write_atomic"), (RecordWriter, "write"), (latents, "write_atomic")],
+    [(checkpoints, "write_atomic"), (RecordWriter, "write"), (encoding, "write_atomic")],
     ids=["state", "metrics", "latents"],
 )
 def test_full_disk_is_named_and_nothing_is_lost(
@@ -156,7 +213,8 @@ def test_full_disk_is_named_and_nothing_is_lost(
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(module, name, full)
-        with pytest.raises(MissingPrerequisite, match="no space left"):
+        with pytest.raises(MissingPrerequisite, match="no space left") as caught:
             run_training("ppd", tiny_base_folder, tmp_path / "out")
+    assert "free some space" in caught.value.fix
     run_training("ppd", tiny_base_folder, tmp_path / "out")
     assert same_outcome(tmp_path / "out", uninterrupted("ppd"))

@@ -13,10 +13,13 @@ from tiny_cascade import CAPTIONS, Log, TinySuite
 
 from ppdbench.data.images import decode_image
 from ppdbench.data.pickapic import read_pairs
+from trainers.batches import batch_of
 from trainers.config import CONFIGS, ObjectiveConfig, load_config
 from trainers.examples import Labels, one_hot, table
+from trainers.job import Job
 from trainers.latents import as_tensor, encode_pairs
-from trainers.loop import Job, batch_of, measure
+from trainers.loop import measure
+from trainers.objectives import loss_weights
 from trainers.policy import Policy
 from trainers.stable_cascade.schedule import add_noise, alpha_sigma
 from trainers.stable_cascade.stage_c import Base, TextConditioning
@@ -137,6 +140,25 @@ def test_sft_step_learns_winners_alone(policy: Policy, batch: Batch) -> None:
         error = errors(policy, batch, row, "winner", reference=False)
         torch.testing.assert_close(result.rows["loss"][row], (sigma[row] ** 2 * error).detach())
     assert "lose_term" not in result.rows
+
+
+def test_latents_are_noised_as_the_originals_code_noises_them() -> None:
+    """Golden: `GDF.diffuse` of Stability-AI/StableCascade with the settings of train/train_c.py.
+
+    Its own numbers at these times, of a clean latent and of noise alone, and its loss weight.
+    """
+    times = torch.tensor([0.001, 0.1, 0.25, 0.5, 0.75, 0.9, 0.999, 1.0])
+    signal = [0.99995, 0.9859476, 0.9203326, 0.7027401, 0.3798317, 0.1552151, 0.01, 0.01]
+    noise = [0.0100008, 0.1670548, 0.3911366, 0.7114466, 0.9250556, 0.9878807, 0.99995, 0.99995]
+    p2 = [0.0001, 0.0279072, 0.1529878, 0.5061563, 0.8557279, 0.9759083, 0.9999, 0.9999]
+    one, none = torch.ones(8, 1, 1, 1), torch.zeros(8, 1, 1, 1)
+    for made, wanted in (
+        (add_noise(one, none, times), signal),
+        (add_noise(none, one, times), noise),
+        (add_noise(one, one, times), np.add(signal, noise)),
+        (loss_weights(alpha_sigma(times)[1], "p2"), p2),
+    ):
+        np.testing.assert_allclose(made.flatten(), wanted, atol=2e-6)
 
 
 class _Recorded:

@@ -10,13 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tiny_cascade import Log, TinySuite
+from accelerate import Accelerator, DistributedType
+from tiny_cascade import Log, TinySuite, run_training
 from typer.testing import CliRunner
 
 from ppdbench import plugins
 from ppdbench.cli import app
+from ppdbench.errors import UsageError
 from ppdbench.protocols import Suite, SuiteFiles
 from ppdbench.suites import pickapic, shapes
+from trainers import workshop
 from trainers.config import CONFIGS
 from trainers.workshop import _command, open_workshop
 
@@ -79,3 +82,25 @@ def test_the_command_names_what_the_suite_was_given(
 ) -> None:
     start = f"ppdbench train-reference --method ppd --suite {suite.name}"
     assert _command("ppd", suite, None, overrides) == start + said
+
+
+def test_a_batch_that_does_not_divide_is_refused_before_anything_is_loaded(
+    tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(workshop, "load_base", lambda *_, **__: pytest.fail("loaded first"))
+    for settings, said in (
+        (["micro_batch=3"], "batch_size 4 does not divide into micro-batches of 3 on 1 process"),
+        (["micro_batch=8"], "micro-batches of 8"),
+    ):
+        with pytest.raises(UsageError, match=said):
+            run_training("sft", tiny_base_folder, tmp_path / "out", settings)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_launcher_that_would_split_the_model_itself_is_refused(
+    tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(Accelerator, "distributed_type", DistributedType.FSDP)
+    with pytest.raises(UsageError, match="split models by FSDP") as caught:
+        run_training("sft", tiny_base_folder, tmp_path / "out")
+    assert "shard=true" in caught.value.fix

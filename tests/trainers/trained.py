@@ -59,11 +59,16 @@ def same_outcome(one: Path, other: Path) -> bool:
 def run_script(*command: str | Path) -> subprocess.CompletedProcess[bytes]:
     """Run a command that has the tiny world's script in place of "{script}"."""
     script = Path(tiny_cascade.__file__)
-    path = [str(Path(trainers.__file__).parent.parent), str(script.parent)]
     return subprocess.run(
         [script if word == "{script}" else word for word in command],
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"},
+        env=environment(),
         capture_output=True,
         timeout=120,
         check=False,
     )
+
+
+def environment() -> dict[str, str]:
+    """That of a process of its own which imports what these tests import."""
+    path = [str(Path(trainers.__file__).parent.parent), str(Path(tiny_cascade.__file__).parent)]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(path), "OMP_NUM_THREADS": "1"}
