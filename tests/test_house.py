@@ -300,14 +300,28 @@ def test_example_encoder_of_the_guide_works(monkeypatch: pytest.MonkeyPatch) -> 
     assert (encoder.info.name, encoder.info.revision) == ("thumbs:side=4", "1, 4")
 
 
+def readme_example(part: str) -> dict[str, Any]:
+    """What the README's own code with `part` in it leaves behind, run as it is written."""
+    blocks = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)
+    (code,) = (block for block in blocks if part in block)
+    namespace: dict[str, Any] = {}
+    exec(compile(code, "README.md", "exec"), namespace)  # noqa: S102  (our own document)
+    return namespace
+
+
+def test_example_pipeline_of_the_readme_draws_for_somebody() -> None:
+    made = readme_example("PersonalizedStableCascade")
+    (liked,), (nobody,) = made["liked"], made["nobody"]
+    assert liked.size == nobody.size == (64, 64)
+    assert liked.tobytes() != nobody.tobytes()
+
+
 def test_example_model_of_the_readme_meets_the_protocol() -> None:
     from PIL import Image
 
     from ppdbench.protocols import GenerationRequest, Generator
 
-    code = re.findall(r"^```python\n(.*?)^```$", README, flags=re.DOTALL | re.MULTILINE)[0]
-    namespace: dict[str, Any] = {}
-    exec(compile(code, "README.md", "exec"), namespace)  # noqa: S102  (our own document)
+    namespace = readme_example("class Model")
 
     class Output:
         def __init__(self, image: Image.Image) -> None:
