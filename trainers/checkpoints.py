@@ -220,4 +220,7 @@ def load_state(
     return state
 
 
-_TRAIN = "reinstall ppdbench, or train the adapter with ppdbench train-reference"
+_TRAIN = (
+    "copy it there again, or train it anew with ppdbench train-reference; if it came with "
+    "ppdbench, reinstall that"
+)

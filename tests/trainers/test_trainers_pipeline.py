@@ -288,7 +288,7 @@ def test_an_adapter_of_another_width_is_refused(
     pipe = loaded(tmp_path / "narrow", published_hub, suite)
     with pytest.raises(MissingPrerequisite, match="does not fit the base") as caught:
         pipe(CAPTIONS[0])
-    assert "train the adapter" in caught.value.fix
+    assert "train it anew" in caught.value.fix
 
 
 def test_an_encoder_of_another_revision_is_refused(
