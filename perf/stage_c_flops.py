@@ -9,8 +9,8 @@ import torch
 from stage_c_world import captions_tokens, random_base, settings, shape_of
 from torch.utils.flop_counter import FlopCounterMode
 
-from trainers.policy import Policy
 from trainers.stable_cascade.stage_c import TextConditioning
+from trainers.training.policy import Policy
 
 REPEATS = 10
 

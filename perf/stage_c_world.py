@@ -18,19 +18,19 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from trainers.config import CONFIGS, TrainConfig, load_config
+from trainers.encoded.latents import LatentCache
+from trainers.encoded.sharded_tensor import ShardedTensor
 from trainers.examples import Labels, one_hot, table
-from trainers.job import Job
-from trainers.latents import LatentCache
-from trainers.policy import Policy
-from trainers.progress import Silence
-from trainers.reference_cache import ReferenceCache, Visits
 from trainers.shapes.tokenizer import write_tokenizer
-from trainers.sharded_tensor import ShardedTensor
 from trainers.stable_cascade import sizes
 from trainers.stable_cascade.decoder import Decoder
 from trainers.stable_cascade.stage_c import Base
 from trainers.stable_cascade.user_attention import AdapterShape
-from trainers.steps import PreferenceStep
+from trainers.training.job import Job
+from trainers.training.policy import Policy
+from trainers.training.progress import Silence
+from trainers.training.reference_cache import ReferenceCache, Visits
+from trainers.training.steps import PreferenceStep
 
 USERS = ("clip", "aesthetic", "hps")
 PAIRS = 256

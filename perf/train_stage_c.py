@@ -52,10 +52,10 @@ from stage_c_world import (
 )
 
 from ppdbench.runs.device import resolve
-from trainers import loop
-from trainers.compiled import compile_blocks
 from trainers.stable_cascade import sizes
-from trainers.stop import StopRequest
+from trainers.training import loop
+from trainers.training.compiled import compile_blocks
+from trainers.training.stop import StopRequest
 
 GIB = 2**30
 TRAINING = ("naive", "naive-joined", "eager", "checkpointed", "compiled", "cached")

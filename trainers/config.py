@@ -111,7 +111,7 @@ class OptimizerConfig:
 
     kind: Literal["adamw", "fused", "8bit"] = "adamw"
     """torch's AdamW; the same in one kernel, where the device has it; or bitsandbytes' with its
-    two moments in 8 bits (`optimizer.py`)."""
+    two moments in 8 bits (`training/optimizer.py`)."""
     lr: Annotated[float, Field(gt=0)] = 3e-4
     betas: tuple[Share, Share] = (0.9, 0.999)
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
@@ -169,7 +169,7 @@ class TrainConfig:
     and how often it was met, whatever the method, the batch and the number of processes."""
     reference_cache: bool = False
     """Keep the base's losses beside the encoded pairs and read those that are there; needs
-    `draws: pair` (`reference_cache.py`)."""
+    `draws: pair` (`training/reference_cache.py`)."""
     reward: str | None = None
     """diffusion-dpo only: relabel by this reward, instead of the population's labels."""
     reward_share: Annotated[float, Field(gt=0, le=1)] = 1.0
@@ -185,9 +185,9 @@ class TrainConfig:
     precision: Literal["float32", "bfloat16"] = "float32"
     gradient_checkpointing: bool = False
     compile: bool = False
-    """Compile the UNet's blocks (`compiled.py`)."""
+    """Compile the UNet's blocks (`training/compiled.py`)."""
     shard: bool = False
-    """Split base, adapter and optimizer over the processes, FSDP (`sharding.py`)."""
+    """Split base, adapter and optimizer over the processes, FSDP (`training/sharding.py`)."""
     checkpoint_every: Positive = 50
     keep_every: Annotated[int, Field(ge=0)] = 0
     """Steps between two adapters that are kept, under `steps/`; 0 keeps the last one alone."""

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from ppdbench.protocols import Split
 from trainers.examples import Examples, table
-from trainers.recipe import Recipe, trainer
-from trainers.steps import PreferenceStep
-from trainers.workshop import Workshop
+from trainers.training.recipe import Recipe, trainer
+from trainers.training.steps import PreferenceStep
+from trainers.training.workshop import Workshop
 
 
 def recipe(shop: Workshop) -> Recipe:

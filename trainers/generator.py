@@ -1,8 +1,8 @@
 """The reference entries as generators: the base alone, and the base with adapters.
 
 Made cheaply: who a generator is comes from manifests and headers; weights are loaded at the first
-picture. Elsewhere: what an adapter hears (`hearing.py`), drawing (`stable_cascade/pipeline.py`),
-training (`ppd.py` and its siblings).
+picture. Elsewhere: what an adapter hears (`adapters/hearing.py`), drawing
+(`stable_cascade/pipeline.py`), training (`ppd.py` and its siblings).
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ from ppdbench.protocols import (
     LoadContext,
 )
 from ppdbench.runs.device import resolve
+from trainers.adapters.hearing import listener, user_vector
 from trainers.assets import model_folder
 from trainers.bases import base_of
-from trainers.hearing import listener, user_vector
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from trainers.checkpoints import AdapterHeader
+    from trainers.adapters.checkpoints import AdapterHeader
     from trainers.stable_cascade.pipeline import Audience
     from trainers.stable_cascade.sampler import SamplerConfig
     from trainers.stable_cascade.stage_c import Base
@@ -198,11 +198,11 @@ class CascadeGenerator:
     def generate(self, requests: Sequence[GenerationRequest]) -> Iterator[Image]:
         """Yield one RGB image a request, in order, each from its own seed.
 
-        Who is drawn by which adapter, and the null user: `hearing.listener`.
+        Who is drawn by which adapter, and the null user: `adapters.hearing.listener`.
 
         Raises:
-            UsageError: a user has what the adapter does not know (`hearing.user_vector`), or
-                another size than the suite's is asked for.
+            UsageError: a user has what the adapter does not know
+                (`adapters.hearing.user_vector`), or another size than the suite's is asked for.
             MissingPrerequisite: weights are missing, or the base draws another size.
         """
         return self.draw(requests, None)
@@ -304,7 +304,7 @@ class CascadeGenerator:
 
     @cached_property
     def _models(self) -> tuple[Base, list[UserAdapter]]:
-        from trainers.checkpoints import load_adapter
+        from trainers.adapters.checkpoints import load_adapter
 
         base = self._base()
         return base, [load_adapter(adapter.folder, base) for adapter in self._adapters]
@@ -363,7 +363,7 @@ def _base_identity(folder: Path, suite: str, dtype: torch.dtype | None) -> dict[
 
 def _adapters(folder: Path, base_sha256: str) -> list[_Adapter]:
     """The adapter of a folder, and the one for people in it, if there is one; both of this base."""
-    from trainers.checkpoints import ADAPTER_FILE, check_base, read_header
+    from trainers.adapters.checkpoints import ADAPTER_FILE, check_base, read_header
 
     folders = [folder]
     if (folder / PEOPLE / ADAPTER_FILE).is_file():
@@ -398,7 +398,7 @@ def _trained(context: LoadContext, name: str, how: str) -> Generator:
     Raises:
         MissingPrerequisite: neither is there.
     """
-    from trainers.checkpoints import ADAPTER_FILE
+    from trainers.adapters.checkpoints import ADAPTER_FILE
 
     suite = context.suite.name
     shipped, own = model_folder(suite, name), Path("trained") / suite / name
@@ -426,7 +426,7 @@ def adapter(context: LoadContext) -> Generator:
         UsageError: no folder is named.
         MissingPrerequisite: there is no adapter in it.
     """
-    from trainers.checkpoints import ADAPTER_FILE
+    from trainers.adapters.checkpoints import ADAPTER_FILE
 
     if not context.argument:
         raise UsageError("adapter names no folder", fix="write it as adapter:DIR")

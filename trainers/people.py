@@ -3,7 +3,8 @@
 A person's usable pairs fall into disjoint groups of shots, and each group has an embedding. A pair
 is learnt under one of those of its own user, drawn anew each time, and never under a group that
 shows the pair itself, its caption or one of its pictures; the winner is the user's own. Elsewhere:
-the embeddings (`embeddings.py`), the draw (`draws.py`, `examples.Examples.user_rows`).
+the embeddings (`encoded/embeddings.py`), the draw (`training/draws.py`,
+`examples.Examples.user_rows`).
 """
 
 from __future__ import annotations
@@ -20,14 +21,14 @@ from numpy.typing import NDArray
 from ppdbench.data.shot_groups import disjoint_groups
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import EncoderInfo, PreferencePair, Split, UserEncoder
-from trainers.checkpoints import Embedding
+from trainers.adapters.checkpoints import Embedding
 from trainers.config import UsersConfig
-from trainers.embeddings import ShotGroup
+from trainers.encoded.embeddings import ShotGroup
+from trainers.encoded.latents import LatentCache
 from trainers.examples import NO_ROW, Examples
-from trainers.latents import LatentCache
-from trainers.recipe import Recipe
-from trainers.steps import StepFunction
-from trainers.workshop import Workshop
+from trainers.training.recipe import Recipe
+from trainers.training.steps import StepFunction
+from trainers.training.workshop import Workshop
 
 PEOPLE = "people"
 STD_FLOOR = 0.01

@@ -34,8 +34,8 @@ from ppdbench.protocols import (
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.users.load import check_revision, make_encoder
 from ppdbench.users.shots_folder import read_shots
-from trainers.card_results import with_run
-from trainers.checkpoints import ADAPTER_FILE, read_header
+from trainers.adapters.card_results import with_run
+from trainers.adapters.checkpoints import ADAPTER_FILE, read_header
 from trainers.generator import PEOPLE, CascadeGenerator
 from trainers.stable_cascade.published import from_hub
 from trainers.stable_cascade.sampler import SamplerConfig

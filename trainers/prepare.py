@@ -6,10 +6,11 @@ A folder to be named as `--pairs` of any training for the same base; the source 
       splits.json splits.parquet               who is in which split (`ppdbench data splits`)
       train.rows.parquet validation.rows.parquet   where these pairs lie in the source
       pinned.json                              what the folder is made of; another is refused
-      latents/<pairs>-<base>-<size>/           latents, text, embeddings, scores (`latents.py`)
+      latents/<pairs>-<base>-<size>/           latents, text, embeddings, scores
       prepared.json                            what is in it; written last
 
-Elsewhere: encoding (`encoding.py`), embeddings (`embeddings.py`), scores (`relabel.py`).
+Elsewhere: what lies in a cache (`encoded/latents.py`), encoding (`encoded/encoding.py`), embeddings
+(`encoded/embeddings.py`), scores (`encoded/relabel.py`).
 """
 
 from __future__ import annotations
@@ -36,16 +37,16 @@ from ppdbench.runs.fingerprint import differences
 from ppdbench.suites.made_once import made_once
 from ppdbench.users.load import make_encoder
 from trainers.bases import base_of
-from trainers.claims import claims
 from trainers.config import UsersConfig
-from trainers.embeddings import embed_groups
-from trainers.encoding import Encoding, encode_share, encoding_of, finish, list_pairs
-from trainers.latents import PREPARED, LatentCache, open_cache
+from trainers.encoded.claims import claims
+from trainers.encoded.embeddings import embed_groups
+from trainers.encoded.encoding import Encoding, encode_share, encoding_of, finish, list_pairs
+from trainers.encoded.latents import PREPARED, LatentCache, open_cache
+from trainers.encoded.relabel import check_rewards, reward_margins, trainable
+from trainers.encoded.sharded_tensor import AGAIN
 from trainers.people import choices_of, wanted_groups
-from trainers.progress import Silence
-from trainers.relabel import check_rewards, reward_margins, trainable
-from trainers.sharded_tensor import AGAIN
 from trainers.stable_cascade.stage_c import load_base
+from trainers.training.progress import Silence
 
 SCHEMA_VERSION = 1
 PINNED, PREPARED_FILE = "pinned.json", "prepared.json"

@@ -16,8 +16,8 @@ from ppdbench.runs.atomic import write_atomic
 from ppdbench.suites.shapes import suite as shapes_suite
 from trainers import diffusion_dpo, ppd, sft
 from trainers.assets import model_folder
+from trainers.encoded.relabel import trainable
 from trainers.generator import PEOPLE
-from trainers.relabel import trainable
 
 MANIFEST = "manifest.json"
 FOR_PEOPLE = "ppd-llava-onevision"

@@ -8,9 +8,9 @@ from __future__ import annotations
 from ppdbench.protocols import Split
 from trainers import people
 from trainers.examples import Examples, table
-from trainers.recipe import Recipe, trainer
-from trainers.steps import SftStep
-from trainers.workshop import Workshop
+from trainers.training.recipe import Recipe, trainer
+from trainers.training.steps import SftStep
+from trainers.training.workshop import Workshop
 
 
 def recipe(shop: Workshop) -> Recipe:

@@ -15,7 +15,7 @@ from ppdbench.protocols import LoadContext, Suite
 from ppdbench.rewards.identity import scorer_identity
 from ppdbench.rewards.load import load_reward
 from ppdbench.runs.results import reward_key
-from trainers.relabel import trainable
+from trainers.encoded.relabel import trainable
 
 FILES = sorted((Path(__file__).resolve().parents[2] / "leaderboards").glob(f"*/{FILE}"))
 

@@ -131,9 +131,9 @@ def test_both_sides_train_the_same(joined: bool, monkeypatch: pytest.MonkeyPatch
     import naive_dpo
     import stage_c_world as world
 
-    from trainers.policy import Policy
     from trainers.stable_cascade.stage_c import TextConditioning
-    from trainers.steps import Batch, PreferenceStep
+    from trainers.training.policy import Policy
+    from trainers.training.steps import Batch, PreferenceStep
 
     config = world.settings(3, 3)
     stage_c, shape = world.stage_c_of(world.TINY), world.shape_of(config)

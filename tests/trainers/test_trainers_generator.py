@@ -22,7 +22,7 @@ from ppdbench.protocols import (
     UserContext,
 )
 from trainers import assets, generator
-from trainers.checkpoints import UserVector
+from trainers.adapters.checkpoints import UserVector
 from trainers.stable_cascade import stage_c
 
 

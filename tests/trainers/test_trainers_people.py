@@ -14,11 +14,11 @@ from tiny_people import FEW, STRANGER, ColourEncoder, PeopleSuite
 from ppdbench.data.images import PNG_MAGIC
 from ppdbench.data.pickapic import read_pairs, write_pairs
 from ppdbench.protocols import EncoderInfo, PreferencePair
-from trainers import embeddings
-from trainers.decoding import picture_hash
-from trainers.embeddings import ShotGroup, embed_groups
+from trainers.encoded import embeddings
+from trainers.encoded.decoding import picture_hash
+from trainers.encoded.embeddings import ShotGroup, embed_groups
+from trainers.encoded.latents import LatentCache
 from trainers.examples import Examples
-from trainers.latents import LatentCache
 from trainers.people import (
     Choices,
     People,
@@ -27,7 +27,7 @@ from trainers.people import (
     spread,
     training_examples,
 )
-from trainers.progress import Silence
+from trainers.training.progress import Silence
 
 INFO = EncoderInfo(name="colours", revision="1", dim=4, uses="shots")
 

@@ -24,14 +24,15 @@ from ppdbench.data.pickapic import read_pairs, write_pairs
 from ppdbench.errors import FingerprintMismatch, MissingPrerequisite, UsageError
 from ppdbench.protocols import SuiteFiles
 from ppdbench.suites.pickapic import PickapicSuite
-from trainers import batches, embeddings, encoding, loop, results
-from trainers.checkpoints import read_header
+from trainers.adapters.checkpoints import read_header
 from trainers.config import load_config
-from trainers.draws import Draws, draw
+from trainers.encoded import embeddings, encoding
 from trainers.examples import Examples
-from trainers.job import Job
 from trainers.people import users_digest
-from trainers.steps import Batch
+from trainers.training import batches, loop, results
+from trainers.training.draws import Draws, draw
+from trainers.training.job import Job
+from trainers.training.steps import Batch
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +117,7 @@ def test_nobody_to_learn_from_is_said_before_training(
     kept = [pair for pair in read_pairs(path) if pair.user_id == user]
     path.unlink()
     write_pairs(path, kept)
-    monkeypatch.setattr("trainers.recipe.fit", lambda _job: pytest.fail("trained first"))
+    monkeypatch.setattr("trainers.training.recipe.fit", lambda _job: pytest.fail("trained first"))
     with pytest.raises(MissingPrerequisite, match=said):
         train_for_people("ppd", tiny_base_folder, tmp_path / "out")
 
@@ -155,7 +156,7 @@ def test_grid_is_drawn_for_three_people(
     tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     drawn: list[Any] = []
-    monkeypatch.setattr("trainers.recipe.draw_grid", lambda *args: drawn.append(args[-1]))
+    monkeypatch.setattr("trainers.training.recipe.draw_grid", lambda *args: drawn.append(args[-1]))
     train_for_people("ppd", tiny_base_folder, tmp_path / "out", ["steps=1"])
     (columns,) = drawn
     assert list(columns) == ["0", "1", "2"]

@@ -27,11 +27,11 @@ from ppdbench.data.pickapic import read_pairs
 from ppdbench.data.selection import read_selection
 from ppdbench.data.split_files import read_splits
 from ppdbench.protocols import PreferencePair, SuiteFiles
-from trainers import encoding
-from trainers.decoding import as_tensor
-from trainers.encoded_shards import encoded_images
-from trainers.latents import LatentCache, encode_pairs
-from trainers.relabel import reward_margins, trainable
+from trainers.encoded import encoding
+from trainers.encoded.decoding import as_tensor
+from trainers.encoded.encoded_shards import encoded_images
+from trainers.encoded.latents import LatentCache, encode_pairs
+from trainers.encoded.relabel import reward_margins, trainable
 from trainers.stable_cascade import sizes
 from trainers.stable_cascade.stage_c import Base, load_base
 
@@ -378,7 +378,7 @@ def test_rewards_score_every_pair_once(
         assert facts["splits"]["validation"]["rewards"] == sorted(names)
     assert prepare()["splits"]["train"]["rewards"] == ["clip", "hpsv2.1"]
     assert shards() == before
-    monkeypatch.setattr("trainers.relabel._score", lambda *_: pytest.fail("scored again"))
+    monkeypatch.setattr("trainers.encoded.relabel._score", lambda *_: pytest.fail("scored again"))
     suite = plugins.make_suite("pickapic", SuiteFiles(pairs=Path("out")))
     specs = [spec for spec in trainable(suite) if spec.name == "hpsv2.1"]
     cache, pairs = cache_of(tiny_base), Path("out/train.rows.parquet")

@@ -11,7 +11,7 @@ import pytest
 from ppdbench.protocols import SuiteFiles
 from ppdbench.suites.shapes import suite as shapes_suite
 from trainers import assets, diffusion_dpo, ppd, rebuild, sft
-from trainers.progress import Silence
+from trainers.training.progress import Silence
 
 
 def test_the_plan_makes_every_registered_model_and_what_goes_on_record() -> None:

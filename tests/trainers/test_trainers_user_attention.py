@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from trainers.policy import Policy
 from trainers.stable_cascade.stage_c import Base, TextConditioning
 from trainers.stable_cascade.user_attention import (
     AdapterShape,
@@ -17,6 +16,7 @@ from trainers.stable_cascade.user_attention import (
     attention_blocks,
     audience,
 )
+from trainers.training.policy import Policy
 
 BATCH = 3
 SHAPE = AdapterShape(user_dim=3, tokens=4, token_dim=8)

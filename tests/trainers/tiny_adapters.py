@@ -8,10 +8,10 @@ from typing import Any
 
 import torch
 
-from trainers.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
-from trainers.policy import Policy
+from trainers.adapters.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
 from trainers.stable_cascade.stage_c import Base
 from trainers.stable_cascade.user_attention import AdapterShape, UnconditionalUser, attention_blocks
+from trainers.training.policy import Policy
 
 REWARDS = ("clip", "aesthetic", "hps")
 COLOURS = Embedding(encoder="colours", revision="r1", mean=(1.0,) * 5, std=(0.5,) * 5)

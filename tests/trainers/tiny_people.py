@@ -27,7 +27,7 @@ from ppdbench.protocols import (
     UserCode,
     UserContext,
 )
-from trainers import workshop
+from trainers.training import workshop
 
 CAPTIONS = [f"a {first} {second} square" for first, second in product(COLOURS, COLOURS)]
 FEW, JUST_ENOUGH, STRANGER = 4, 5, 99

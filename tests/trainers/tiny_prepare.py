@@ -20,8 +20,8 @@ import torch
 
 from ppdbench import cli
 from ppdbench.protocols import PreferencePair
-from trainers import encoding, pair_shards
-from trainers.encoded_shards import encoded_images
+from trainers.encoded import encoding, pair_shards
+from trainers.encoded.encoded_shards import encoded_images
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "data" / "made_pairs.py"))
 SHARD_PAIRS, SHARD_CAPTIONS = 40, 64

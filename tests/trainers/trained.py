@@ -13,7 +13,7 @@ import pytest
 import tiny_cascade
 
 import trainers
-from trainers.metrics import read_metrics
+from trainers.training.metrics import read_metrics
 
 
 class Killed(BaseException):

@@ -2,7 +2,7 @@
 
 Batches and noise are functions of (seed, step), so a stage that was killed and started again
 walks the same path as one that was left alone. Imported by the world's training stages only;
-the adapters have their own loop (`trainers/loop.py`).
+the adapters have their own loop (`trainers/training/loop.py`).
 """
 
 from __future__ import annotations

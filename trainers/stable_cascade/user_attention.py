@@ -14,7 +14,7 @@ checkpointing calls a block again during backward, when the channel has long mov
 therefore keeps what the channel held and gets it back (`UserAdapter.enable_checkpointing`).
 
 Sources: IP-Adapter (arXiv 2308.06721) for the decoupled form and the projection with bias and
-LayerNorm. Elsewhere: files (`trainers/checkpoints.py`), the loss (`trainers/objectives.py`).
+LayerNorm. Elsewhere: files (`adapters/checkpoints.py`), the loss (`objectives.py`).
 """
 
 from __future__ import annotations

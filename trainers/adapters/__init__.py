@@ -1,0 +1,1 @@
+"""Adapters as files: read, written, heard, and told of in a model card."""

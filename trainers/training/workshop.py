@@ -1,0 +1,351 @@
+"""What surrounds a training run, the same for every method: base, pairs, labels, output folder.
+
+Elsewhere: what a method adds (`recipe.py`), what a finished run leaves (`results.py`).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from ppdbench.errors import MissingPrerequisite, UsageError, from_os_error, unknown_name
+from ppdbench.protocols import (
+    Events,
+    LoadContext,
+    RewardSpec,
+    Split,
+    Suite,
+    SuiteFiles,
+    UserEncoder,
+)
+from ppdbench.rewards.sharding import shards
+from ppdbench.runs.atomic import remove_leftovers
+from ppdbench.runs.device import resolve as resolve_device
+from ppdbench.runs.lock import RunLock
+from ppdbench.users.load import make_encoder
+from trainers.adapters.checkpoints import load_state
+from trainers.bases import base_of
+from trainers.config import TrainConfig, as_mapping, resolve
+from trainers.encoded.embeddings import ShotGroup, embed_groups
+from trainers.encoded.latents import LatentCache, encode_pairs, file_sha256
+from trainers.encoded.relabel import reward_margins, trainable
+from trainers.examples import POPULATION, Labels, one_hot
+from trainers.stable_cascade.stage_c import Base, load_base
+from trainers.training.batches import rows_a_forward
+from trainers.training.job import TOLERATED
+from trainers.training.optimizer import check_optimizer
+from trainers.training.progress import Silence
+from trainers.training.reference_cache import ReferenceCache, reference_key
+from trainers.training.results import has_results
+from trainers.training.trackers import check_tracker
+
+if TYPE_CHECKING:
+    from accelerate import Accelerator
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workshop:
+    """One run's surroundings."""
+
+    suite: Suite
+    config: TrainConfig
+    output: Path
+    accelerator: Accelerator
+    events: Events
+    base: Base
+    encoder: UserEncoder | None
+    """That of `config.users`; None without users."""
+    command: str
+    """What was asked for; recorded in the manifest."""
+    caches: dict[Split, LatentCache] = field(default_factory=dict)
+
+    @cached_property
+    def rewards(self) -> list[RewardSpec]:
+        """The rewards that may be trained on; their order is that of the user vector."""
+        return trainable(self.suite)
+
+    def pairs(self, split: Split) -> Path:
+        """The split's pair file, made by one process where it is made on first use."""
+        with self.accelerator.main_process_first():
+            return self.suite.pairs(split)
+
+    def cache(self, split: Split) -> LatentCache:
+        """The split's pairs, encoded."""
+        if split not in self.caches:
+            config = self.config
+            limit = config.data.limit if split == "train" else config.validation.pairs
+            self.caches[split] = encode_pairs(
+                self.pairs(split),
+                self.base,
+                cache=self.output.parent / "cache",
+                size=(self.base.image_size, self.base.image_size),
+                limit=limit,
+                events=self.events,
+                share=self._share,
+                wait=self.accelerator.wait_for_everyone,
+            )
+        return self.caches[split]
+
+    def references(self, split: Split) -> ReferenceCache:
+        """The base's losses on the split's pairs, as far as they are known."""
+        cache = self.cache(split)
+        opened = ReferenceCache(
+            cache.folder,
+            reference_key(self.config, self.base, cache),
+            len(cache),
+            main=self.accelerator.is_main_process,
+            events=self.events,
+        )
+        self.accelerator.wait_for_everyone()  # one of another key is gone before it is read
+        return opened
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        return self.accelerator.process_index, self.accelerator.num_processes
+
+    @property
+    def elements(self) -> int:
+        """Numbers in one latent."""
+        return int(np.prod(self.base.latent_shape))
+
+    @property
+    def user_dim(self) -> int:
+        """Length of the user vector, which `open_workshop` has seen to."""
+        if self.config.adapter.user_dim is None:
+            raise ValueError("a workshop's configuration has a user_dim")
+        return self.config.adapter.user_dim
+
+    @property
+    def null_user(self) -> NDArray[np.float32]:
+        """(user_dim,) zeros."""
+        return np.zeros(self.user_dim, np.float32)
+
+    def embeddings(
+        self, encoder: UserEncoder, groups: Sequence[ShotGroup]
+    ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
+        """Raw embeddings of groups of training pairs, as `encoded.embeddings.embed_groups`."""
+        return embed_groups(
+            groups,
+            self.pairs("train"),
+            self.cache("train"),
+            encoder,
+            events=self.events,
+            main=self.accelerator.is_main_process,
+        )
+
+    def population_labels(self, split: Split) -> Labels:
+        """The labels that the file has, for the null user."""
+        return Labels(POPULATION, self.cache(split).label_margin, self.null_user)
+
+    def reward_labels(
+        self, split: Split, names: Sequence[str], *, one_hot_users: bool
+    ) -> list[Labels]:
+        """The labels of some rewards, each for its own one-hot user or all for the null user.
+
+        Raises:
+            UsageError: the suite has no such reward to train on.
+        """
+        specs = {spec.name: spec for spec in self.rewards}
+        for name in names:
+            if name not in specs:
+                raise unknown_name("reward to train on", name, specs)
+        margins = reward_margins(
+            [specs[name] for name in names],
+            self.pairs(split),
+            self.cache(split),
+            device=str(self.accelerator.device),
+            events=self.events,
+            share=self._share,
+            wait=self.accelerator.wait_for_everyone,
+        )
+        return [
+            Labels(
+                name,
+                margins[name],
+                one_hot(list(specs), name, self.user_dim) if one_hot_users else self.null_user,
+            )
+            for name in names
+        ]
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What the outcome depends on: configuration, data, base, and with users the encoder."""
+        known = {
+            "config": as_mapping(self.config),
+            "suite": self._suite_digest,
+            "pairs": file_sha256(self.pairs("train")),
+            "base": self.base.sha256,
+        }
+        if self.encoder is not None:
+            known["encoder"] = self.encoder.info.revision
+        return known
+
+    @property
+    def _suite_digest(self) -> str:
+        """The suite's, or its people's: captions may not be here, and training needs none."""
+        people = self.suite.people
+        try:
+            return self.suite.digest
+        except MissingPrerequisite:
+            if people is None:
+                raise
+            return people.digest
+
+    @property
+    def done(self) -> bool:
+        """Whether the folder already holds this run's adapter, trained to the end."""
+        state = load_state(self.output, self.identity, tolerate=TOLERATED)
+        if state is None:
+            return False
+        total = state.get("steps", self.config.steps_over(0))
+        return bool(state["step"] >= total) and has_results(self.output)
+
+
+@contextmanager
+def open_workshop(
+    method: str,
+    suite: Suite,
+    *,
+    output: Path,
+    config: Path | None,
+    overrides: Sequence[str],
+    device: str,
+    events: Events,
+) -> Iterator[Workshop]:
+    """Resolve the configuration, take hold of the output folder and load the base.
+
+    Raises:
+        UsageError: the configuration is wrong, or does not go with the number of processes, or
+            there is no such encoder, or it takes fewer shots than are asked for.
+        MissingPrerequisite: the base, the encoder or the device is not there.
+        FingerprintMismatch: the folder holds a run with other settings.
+        PpdbenchError: another process works in the folder, or it cannot be written.
+    """
+    resolved = resolve(method, suite.name, config, overrides)
+    check_optimizer(resolved.optimizer)
+    check_tracker(resolved.tracker)
+    accelerator = _accelerator(resolved, device, output)
+    rows_a_forward(resolved, accelerator.num_processes)
+    encoder = None
+    if resolved.users.encoder is not None:
+        context = LoadContext(suite=suite, device=device)
+        encoder = make_encoder(resolved.users.encoder, context)
+        _check_shots(resolved, encoder)
+    resolved = _with_user_dim(resolved, suite, encoder)
+    lock = None
+    if accelerator.is_main_process:
+        _make_folder(output)
+        lock = RunLock(output)
+        remove_leftovers(output)
+    try:
+        yield Workshop(
+            suite=suite,
+            config=resolved,
+            output=output,
+            accelerator=accelerator,
+            events=events if accelerator.is_main_process else Silence(),
+            command=_command(method, suite, config, overrides),
+            encoder=encoder,
+            base=load_base(
+                resolved.base or base_of(suite),
+                str(accelerator.device),
+                dtype=_dtype(resolved),
+            ),
+        )
+    finally:
+        if lock is not None:
+            lock.release()
+
+
+def _with_user_dim(config: TrainConfig, suite: Suite, encoder: UserEncoder | None) -> TrainConfig:
+    """The configuration with the user vector's length in it.
+
+    Raises:
+        UsageError: it has another one.
+    """
+    if encoder is None:
+        count = len(trainable(suite))
+        needed, why = max(1, count), f"{suite.name} has {count} rewards"
+    else:
+        needed = encoder.info.dim
+        why = f"an embedding by {encoder.info.name} has {needed} numbers"
+    if config.adapter.user_dim not in (None, needed):
+        raise UsageError(
+            f"adapter.user_dim is {config.adapter.user_dim}, but {why}",
+            fix=f"set adapter.user_dim={needed}, or null",
+        )
+    return replace(config, adapter=replace(config.adapter, user_dim=needed))
+
+
+def _check_shots(config: TrainConfig, encoder: UserEncoder) -> None:
+    """See that the encoder takes as many shots as are asked for.
+
+    Raises:
+        UsageError: it does not.
+    """
+    most, name = encoder.info.max_shots, encoder.info.name
+    if encoder.info.uses == "shots" and most is not None and config.users.shots > most:
+        raise UsageError(
+            f"users.shots is {config.users.shots}, and {name} takes {most} shots at most",
+            fix=f"set users.shots={most}, or fewer",
+        )
+
+
+def _command(method: str, suite: Suite, config: Path | None, overrides: Sequence[str]) -> str:
+    """The command that repeats a training; absolute paths are cut to their last part."""
+    supplied: SuiteFiles = getattr(suite, "files", SuiteFiles())  # a suite need not have it
+    files = {"--pairs": supplied.pairs, "--vlm": supplied.vlm, "--config": config}
+    words = ["ppdbench", "train-reference", "--method", method, "--suite", suite.name]
+    for option, file in files.items():
+        if file is not None:
+            words += [option, _named(str(file))]
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        words.append(f"{key}{equals}{_named(value)}")
+    return shlex.join(words)
+
+
+def _named(text: str) -> str:
+    """An absolute path by its last part, which says nothing of the machine; the rest as it is."""
+    return Path(text).name if Path(text).is_absolute() else text
+
+
+def _make_folder(output: Path) -> None:
+    try:
+        output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise from_os_error(error, output) from error
+
+
+def _dtype(config: TrainConfig) -> torch.dtype | None:
+    return None if config.base_precision is None else getattr(torch, config.base_precision)
+
+
+def _accelerator(config: TrainConfig, device: str, output: Path) -> Accelerator:
+    from accelerate import Accelerator, DistributedType
+
+    shards(device)  # joins them, to wait as long for each other as the longest share may take
+    accelerator = Accelerator(
+        cpu=resolve_device(device) == "cpu",
+        mixed_precision="bf16" if config.precision == "bfloat16" else "no",
+        log_with=config.tracker,
+        project_dir=output if config.tracker else None,
+    )
+    if device != "auto" and not device.startswith(accelerator.device.type):
+        raise MissingPrerequisite(f"no device {device} on this machine", fix="give --device cpu")
+    kind = accelerator.distributed_type
+    if kind in (DistributedType.FSDP, DistributedType.DEEPSPEED, DistributedType.MEGATRON_LM):
+        raise UsageError(
+            f"accelerate was told to split models by {kind.value}, which adapters do not go with",
+            fix="answer no to it in accelerate config; shard=true splits base and adapter",
+        )
+    return accelerator
