@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.images import can_decode
 from ppdbench.data.pair_columns import IMAGES
-from ppdbench.data.pickapic import count_rows, pair_of, unusable, write_pairs
+from ppdbench.data.pickapic import count_rows, write_pairs
+from ppdbench.data.pickapic_rows import pair_of, unusable
 from ppdbench.data.row_checks import UNDECODABLE
 from ppdbench.data.source import source_files
 from ppdbench.data.source_rows import SourceRows

@@ -1,6 +1,7 @@
 """Opening a source for its columns: as they stream, and as the Pick-a-Pic v2 schema has them.
 
-Elsewhere: the schema and whole pairs (`pickapic`), which files a source has (`source`).
+Elsewhere: the schema (`pickapic_rows`), whole pairs (`pickapic`), which files a source has
+(`source`).
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from ppdbench.data.pickapic import unreadable
+from ppdbench.data.pickapic_rows import unreadable
 from ppdbench.errors import PpdbenchError
 
 FACTS = {

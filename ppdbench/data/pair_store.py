@@ -1,6 +1,6 @@
 """Pairs by id: where each lies in memory, its images on disk until it is asked for.
 
-Elsewhere: pairs in their order, and which rows can be used (`pickapic`).
+Elsewhere: pairs in their order, and which rows can be used (`pickapic_rows`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ppdbench.data.pickapic import (
+from ppdbench.data.pickapic_rows import (
     check_columns,
     columns_read,
     open_parquet,

@@ -27,7 +27,7 @@ from ppdbench.data.pair_columns import (
     image_rows,
     open_columns,
 )
-from ppdbench.data.pickapic import unreadable
+from ppdbench.data.pickapic_rows import unreadable
 from ppdbench.data.row_checks import REASONS, USABLE, Rows, hashes, judge, judge_images, mark
 from ppdbench.data.source import source_files
 from ppdbench.protocols import Events

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.images import is_png_or_jpeg
-from ppdbench.data.pickapic import pair_of, parquet_files, unusable
+from ppdbench.data.pickapic_rows import pair_of, parquet_files, unusable
 from ppdbench.data.source import PinnedFile
 from ppdbench.data.source_rows import SourceRows
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, one_line

@@ -1,8 +1,8 @@
 """Where preference pairs lie, and what they are held by: one sha256 a file.
 
 A source is a Parquet file, a folder of them, or the name of a data set on the Hugging Face hub
-that lies in this machine's cache of it; nothing is downloaded. Elsewhere: the schema and the pairs
-themselves (`pickapic`).
+that lies in this machine's cache of it; nothing is downloaded. Elsewhere: the schema
+(`pickapic_rows`), the pairs themselves (`pickapic`).
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ppdbench.data.pickapic import check_columns, count_rows, parquet_files
+from ppdbench.data.pickapic_rows import check_columns, parquet_files, row_count
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import Events
 
@@ -96,7 +96,7 @@ def pin(
                     name=file.name,
                     sha256=sha256(file),
                     bytes=file.stat().st_size,
-                    rows=count_rows(file),
+                    rows=row_count(file),
                 )
             )
         except OSError as error:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench.data.pair_table import read_table
-from ppdbench.data.pickapic import count_rows
+from ppdbench.data.pickapic_rows import row_count
 from ppdbench.data.source import source_files
 from ppdbench.protocols import Events
 
@@ -32,7 +32,7 @@ def source_facts(path: Path, *, events: Events | None = None) -> dict[str, Any]:
     _, captions = np.unique(of_user, return_counts=True)
     return {
         "files": [
-            {"name": file.name, "bytes": file.stat().st_size, "rows": count_rows(file)}
+            {"name": file.name, "bytes": file.stat().st_size, "rows": row_count(file)}
             for file in files
         ],
         "rows": met.rows,

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.pair_columns import IMAGES, ROWS, image_rows, open_columns
-from ppdbench.data.pickapic import columns_read, unreadable
+from ppdbench.data.pickapic_rows import columns_read, unreadable
 from ppdbench.data.source import source_files
 from ppdbench.errors import MissingPrerequisite, one_line
 

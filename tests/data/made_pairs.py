@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from ppdbench.data.images import PNG_MAGIC
-from ppdbench.data.pickapic import COLUMNS
+from ppdbench.data.pickapic_rows import COLUMNS
 
 Row = dict[str, Any]
 

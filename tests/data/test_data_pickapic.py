@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from ppdbench.data import pickapic
+from ppdbench.data import pickapic, pickapic_rows
 from ppdbench.data.images import decode_image, encode_png
 from ppdbench.data.pickapic import ReadReport, read_batches, read_pairs, write_pairs
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
@@ -152,7 +152,7 @@ def test_a_damaged_row_group_costs_its_rows_only(tmp_path: Path) -> None:
 def test_optional_columns_may_be_absent(tmp_path: Path) -> None:
     path = tmp_path / "p.parquet"
     write_pairs(path, [pair(5), pair(6)])
-    pq.write_table(pq.read_table(path, columns=list(pickapic.REQUIRED)), path)
+    pq.write_table(pq.read_table(path, columns=list(pickapic_rows.REQUIRED)), path)
     assert [p.id for p in read_pairs(path)] == ["0", "1"]  # row numbers stand in for ranking_id
 
 
