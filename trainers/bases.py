@@ -1,6 +1,6 @@
 """Which Stable Cascade a suite's reference entries draw with: the user's, the shipped, or found.
 
-Elsewhere: reading it (`stable_cascade/stage_c.py`), shipped adapters (`assets/`).
+Elsewhere: reading it (`stable_cascade/load.py`), shipped adapters (`assets/`).
 """
 
 from __future__ import annotations

@@ -148,7 +148,7 @@ class CascadeGenerator:
             name: what records call it; None goes by what the adapter says of itself.
             adapter: its folder, with that of a second one, for people, in it; None is the base.
             base: the base's folder; None is the suite's (`bases.base_of`).
-            dtype: as `stage_c.load_base` has it.
+            dtype: as `load.load_base` has it.
 
         Raises:
             MissingPrerequisite: the base or the adapter is not there, the adapter is of another
@@ -311,7 +311,7 @@ class CascadeGenerator:
 
     def _base(self) -> Base:
         """The base, which generators of one process share: it is large, and adapters come off."""
-        from trainers.stable_cascade.stage_c import load_base
+        from trainers.stable_cascade.load import load_base
 
         key = (self._base_known_as, resolve(self._device))
         if (base := _BASES.get(key)) is None:
@@ -330,8 +330,8 @@ def _base_identity(folder: Path, suite: str, dtype: torch.dtype | None) -> dict[
     Raises:
         MissingPrerequisite: the base is not there, or a part of it.
     """
+    from trainers.stable_cascade.load import base_sha256, read_config
     from trainers.stable_cascade.published import is_published, on_this_machine
-    from trainers.stable_cascade.stage_c import base_sha256, read_config
 
     identity: dict[str, Any] = {}
     if dtype is not None:

@@ -45,7 +45,7 @@ from trainers.encoded.latents import PREPARED, LatentCache, open_cache
 from trainers.encoded.relabel import check_rewards, reward_margins, trainable
 from trainers.encoded.sharded_tensor import AGAIN
 from trainers.people import choices_of, wanted_groups
-from trainers.stable_cascade.stage_c import load_base
+from trainers.stable_cascade.load import load_base
 from trainers.training.progress import Silence
 
 SCHEMA_VERSION = 1

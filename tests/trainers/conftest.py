@@ -12,7 +12,8 @@ from published_layout import SIDE, write_hub
 from tiny_cascade import run_training, use_channel_rewards, write_base
 
 from trainers.stable_cascade import sizes
-from trainers.stable_cascade.stage_c import Base, load_base
+from trainers.stable_cascade.load import load_base
+from trainers.stable_cascade.stage_c import Base
 
 
 @pytest.fixture(scope="session")

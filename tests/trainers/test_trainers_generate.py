@@ -21,7 +21,7 @@ from ppdbench.cli import app
 from ppdbench.protocols import LoadContext, Suite, SuiteFiles
 from trainers.adapters.checkpoints import Embedding
 from trainers.pipeline import PersonalizedStableCascade
-from trainers.stable_cascade.stage_c import load_base
+from trainers.stable_cascade.load import load_base
 
 TOY = Embedding(encoder="toy", revision="1", mean=(0.0,) * 3, std=(100.0,) * 3)
 

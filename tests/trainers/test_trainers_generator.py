@@ -70,7 +70,7 @@ def pictures(made: Generator, requests: Sequence[GenerationRequest]) -> list[np.
 
 
 def test_info_needs_no_weights(context: LoadContext, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(stage_c, "load_base", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("trainers.stable_cascade.load.load_base", lambda *_: pytest.fail("loaded"))
     ppd, base = generator.ppd(context), generator.stable_cascade(context)
     assert ppd.info.conditions_on == {"reward_weights"}
     assert base.info.conditions_on == generator.sft(context).info.conditions_on == set()
@@ -304,7 +304,7 @@ def test_everyone_tells_divergence_from_the_base(context: LoadContext) -> None:
 def test_the_base_diverges_from_nobody_and_loads_nothing_to_say_so(
     context: LoadContext, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stage_c, "load_base", lambda *_: pytest.fail("loaded"))
+    monkeypatch.setattr("trainers.stable_cascade.load.load_base", lambda *_: pytest.fail("loaded"))
     base = generator.CascadeGenerator(context, "base", adapter=None)
     assert base.divergence([request(1), request(2)]) == [[0.0, 0.0]] * 2
 

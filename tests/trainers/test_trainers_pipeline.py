@@ -24,7 +24,8 @@ from ppdbench.protocols import GenerationRequest, LoadContext, SamplingSpec, Sho
 from trainers import generator
 from trainers.adapters.checkpoints import Embedding
 from trainers.pipeline import PersonalizedStableCascade
-from trainers.stable_cascade.stage_c import Base, load_base
+from trainers.stable_cascade.load import load_base
+from trainers.stable_cascade.stage_c import Base
 
 TOY = Embedding(encoder="toy", revision="1", mean=(0.0,) * 3, std=(100.0,) * 3)
 FACTS = {"suite": "tiny"}
@@ -271,7 +272,7 @@ def test_an_adapter_of_another_base_is_refused_before_anything_is_loaded(
 ) -> None:
     (tmp_path / "other").mkdir()
     other = write_base(tmp_path / "other", seed=1)
-    monkeypatch.setattr("trainers.stable_cascade.stage_c.load_base", lambda *_: pytest.fail(""))
+    monkeypatch.setattr("trainers.stable_cascade.load.load_base", lambda *_: pytest.fail(""))
     with pytest.raises(MissingPrerequisite, match="was trained on another base") as caught:
         loaded(people, other, suite)
     assert "32 channels wide" in caught.value.cause and "train it anew" in caught.value.fix

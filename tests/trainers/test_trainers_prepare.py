@@ -33,7 +33,8 @@ from trainers.encoded.encoded_shards import encoded_images
 from trainers.encoded.latents import LatentCache, encode_pairs
 from trainers.encoded.relabel import reward_margins, trainable
 from trainers.stable_cascade import sizes
-from trainers.stable_cascade.stage_c import Base, load_base
+from trainers.stable_cascade.load import load_base
+from trainers.stable_cascade.stage_c import Base
 
 
 @pytest.fixture(autouse=True)

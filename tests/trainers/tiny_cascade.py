@@ -35,7 +35,8 @@ from ppdbench.protocols import (
 from trainers.encoded import relabel
 from trainers.shapes.tokenizer import write_tokenizer
 from trainers.stable_cascade.compressor import SemanticCompressor
-from trainers.stable_cascade.stage_c import FILES, Base
+from trainers.stable_cascade.load import FILES
+from trainers.stable_cascade.stage_c import Base
 from trainers.training import loop
 
 COLOURS = {"red": (220, 40, 40), "green": (40, 200, 60), "blue": (40, 60, 220)}

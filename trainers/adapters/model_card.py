@@ -100,7 +100,7 @@ import torch
 
 from trainers.bases import find_base
 from trainers.adapters.checkpoints import load_adapter
-from trainers.stable_cascade.stage_c import load_base
+from trainers.stable_cascade.load import load_base
 
 base = load_base(find_base("{facts["suite"]}"))  # or the folder of the one it was trained on
 adapter = load_adapter(Path(), base)  # attached to base, and off

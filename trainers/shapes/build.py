@@ -42,9 +42,10 @@ from trainers.shapes.train_rewards import CONTEXT, train_aesthetic, train_clip, 
 from trainers.shapes.vlm_data import picture_pairs
 from trainers.shapes.vlm_lessons import corpus
 from trainers.shapes.vlm_parts import new_model, new_processor
+from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.pipeline import draw, to_images
 from trainers.stable_cascade.sampler import SamplerConfig
-from trainers.stable_cascade.stage_c import Base, load_base
+from trainers.stable_cascade.stage_c import Base
 
 RENDERS, RENDERS_SEED = 60_000, 1
 CAPTIONED, RATED, CHOICES = 30_000, 12_000, 9_600

@@ -14,7 +14,7 @@ the hub's cache::
 
 Where several would do, the first is taken, a large one before a lite one and bfloat16 before
 float32; to have another, its folder or file is named. Nothing is downloaded. Elsewhere: reading
-them (`weights.py`), the model (`published_base.py`), a base of our own layout (`stage_c.py`).
+them (`weights.py`), the model (`published_base.py`), a base of our own layout (`load.py`).
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ TEXT = (*sizes.TEXT_ENCODER, "layer_norm_eps")
 
 
 def load_published(folder: Path, device: str, *, dtype: torch.dtype, decoder: bool) -> Base:
-    """Load a published base; arguments and errors as `stage_c.load_base` has them."""
+    """Load a published base; arguments and errors as `load.load_base` has them."""
     files = find_published(folder)
     unet, stage_c = _unet(files.stage_c, stage_c_sizes)
     if not stage_c.get("clip_text_in_channels"):

@@ -39,7 +39,8 @@ from trainers.encoded.embeddings import ShotGroup, embed_groups
 from trainers.encoded.latents import LatentCache, encode_pairs, file_sha256
 from trainers.encoded.relabel import reward_margins, trainable
 from trainers.examples import POPULATION, Labels, one_hot
-from trainers.stable_cascade.stage_c import Base, load_base
+from trainers.stable_cascade.load import load_base
+from trainers.stable_cascade.stage_c import Base
 from trainers.training.batches import rows_a_forward
 from trainers.training.job import TOLERATED
 from trainers.training.optimizer import check_optimizer

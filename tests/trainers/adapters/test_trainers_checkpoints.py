@@ -22,7 +22,8 @@ from trainers.adapters.checkpoints import (
     save_adapter,
     save_state,
 )
-from trainers.stable_cascade.stage_c import Base, load_base
+from trainers.stable_cascade.load import load_base
+from trainers.stable_cascade.stage_c import Base
 from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.training.policy import Policy
 

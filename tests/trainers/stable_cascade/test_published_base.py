@@ -29,6 +29,7 @@ from ppdbench.errors import MissingPrerequisite
 from trainers.stable_cascade.decoder import paella
 from trainers.stable_cascade.efficientnet_compressor import EfficientNetCompressor
 from trainers.stable_cascade.full_previewer import FullPreviewer
+from trainers.stable_cascade.load import base_sha256, load_base
 from trainers.stable_cascade.original_files import (
     stage_a_sizes,
     stage_a_tensors,
@@ -37,7 +38,7 @@ from trainers.stable_cascade.original_files import (
     unet_tensors,
 )
 from trainers.stable_cascade.published_base import decoder_sha256
-from trainers.stable_cascade.stage_c import Base, base_sha256, load_base
+from trainers.stable_cascade.stage_c import Base
 from trainers.stable_cascade.unet import CascadeUNet
 from trainers.stable_cascade.weights import Part, take_weights
 
@@ -333,7 +334,7 @@ def test_loading_says_nothing(published_hub: Path, tiny_base_folder: Path) -> No
     program = (
         "import sys; from pathlib import Path; import torch;"
         "from trainers.stable_cascade import sizes; sizes.LATENT_SIDE = 3;"
-        "from trainers.stable_cascade.stage_c import load_base;"
+        "from trainers.stable_cascade.load import load_base;"
         "[load_base(Path(each), dtype=dtype, decoder=True)"
         " for each in sys.argv[1:] for dtype in (None, torch.bfloat16)]"
     )

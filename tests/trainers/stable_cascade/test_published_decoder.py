@@ -17,10 +17,11 @@ from trainers.stable_cascade import decoder as decoding
 from trainers.stable_cascade.decoder import DECODING, Decoder, second_seed
 from trainers.stable_cascade.decoder import PIXELS as FACTOR
 from trainers.stable_cascade.full_previewer import FullPreviewer
+from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.pipeline import captioned, draw, initial_noise
 from trainers.stable_cascade.sampler import SamplerConfig
 from trainers.stable_cascade.schedule import TIMESTEP_MIN, alpha_sigma, network_time
-from trainers.stable_cascade.stage_c import Base, TextConditioning, load_base
+from trainers.stable_cascade.stage_c import Base, TextConditioning
 
 pytestmark = pytest.mark.usefixtures("small_side")
 SEEDS = [5, 2**62 + 1]
