@@ -91,7 +91,7 @@ class NaiveDpo:
             )
         inside = -0.5 * self.beta * ((error_w - error_l) - (ref_w - ref_l))
         loss = -logsigmoid(inside).mean()
-        (loss / parts).backward()  # type: ignore[no-untyped-call]
+        torch.autograd.backward(loss / parts)
         return loss.detach()
 
     def optimizer_step(self) -> Tensor:

@@ -15,7 +15,6 @@ Elsewhere: what lies in a cache (`encoded/latents.py`), encoding (`encoded/encod
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,6 @@ from typing import Any
 from ppdbench.errors import (
     FingerprintMismatch,
     MissingPrerequisite,
-    PpdbenchError,
-    one_line,
     unknown_name,
 )
 from ppdbench.protocols import Events, LoadContext, RewardSpec, Split, Suite, UserEncoder
@@ -34,6 +31,7 @@ from ppdbench.rewards.sharding import Shards, shards
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.device import resolve
 from ppdbench.runs.fingerprint import differences
+from ppdbench.runs.json_file import read_object
 from ppdbench.suites.made_once import made_once
 from ppdbench.users.load import make_encoder
 from trainers.bases import base_of
@@ -176,7 +174,7 @@ def _pin(job: _Preparation, *, write: bool) -> None:
         made_once(path, lambda: write_json(path, pinned))
     elif not path.exists():
         return
-    before = _json(path)
+    before = read_object(path, fix=AGAIN)
     if fields := differences(before, pinned):
         raise FingerprintMismatch(
             f"{job.out} was prepared with another {', '.join(fields)}",
@@ -237,7 +235,7 @@ def _finished(
             held.take(0, wait=True)
             _remember(job.out / PREPARED_FILE, facts)
     job.wait()
-    return _json(job.out / PREPARED_FILE)
+    return read_object(job.out / PREPARED_FILE, fix=AGAIN)
 
 
 def _about(work: Encoding, cache: LatentCache) -> dict[str, Any]:
@@ -292,7 +290,7 @@ def _scored(
 
 def _remember(path: Path, facts: dict[str, Any]) -> None:
     """Write the index; encoders and rewards of earlier commands stay in it."""
-    earlier = _json(path).get("splits", {}) if path.is_file() else {}
+    earlier = read_object(path, fix=AGAIN).get("splits", {}) if path.is_file() else {}
     for split, made in facts["splits"].items():
         before = earlier.get(split, {})
         if users := {**before.get("users", {}), **made.get("users", {})}:
@@ -300,13 +298,3 @@ def _remember(path: Path, facts: dict[str, Any]) -> None:
         if rewards := sorted({*before.get("rewards", []), *made.get("rewards", [])}):
             made["rewards"] = rewards
     write_json(path, facts)
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        read = json.loads(path.read_text())
-    except ValueError as error:
-        raise PpdbenchError(f"{path} is damaged: {one_line(error)}", fix=AGAIN) from error
-    if not isinstance(read, dict):
-        raise PpdbenchError(f"{path} is damaged: it holds no object", fix=AGAIN)
-    return read

@@ -125,9 +125,9 @@ def _standing_in(checkout: Path) -> Iterator[None]:
     """Within: `modules` is the checkout's folder, and what it cannot import is stood in for."""
     package, control = ModuleType("modules"), ModuleType("modules.controlnet")
     package.__path__ = [str(checkout / "modules")]
-    control.ControlNetDeliverer = type("ControlNetDeliverer", (), {})  # type: ignore[attr-defined]
+    vars(control).update(ControlNetDeliverer=type("ControlNetDeliverer", (), {}))
     tools, layers = ModuleType("torchtools"), ModuleType("torchtools.nn")
-    layers.VectorQuantize = _Codebook  # type: ignore[attr-defined]
+    vars(layers).update(VectorQuantize=_Codebook)
     stubs = {each.__name__: each for each in (package, control, tools, layers)}
     if taken := sorted(set(stubs) & set(sys.modules)):
         raise RuntimeError(f"already imported: {', '.join(taken)}")

@@ -18,6 +18,7 @@ from ppdbench.cli.errors import reported
 
 if TYPE_CHECKING:
     from ppdbench.cli.console import Console
+    from ppdbench.data.assignment import SplitName
 
 SUITE = "pickapic"
 """The suite whose pairs come in files."""
@@ -186,8 +187,12 @@ def _make(source: Path, out: Path, console: Console) -> None:
         pin(path, sha256=file_sha256, events=console)
     else:
         splits, path = made_splits(source, SplitSettings(), out, console), find_source(source)
-    for name, split in (("validation", "validation-seen"), ("train", "train")):
-        rows = splits.assignment.of(split)  # type: ignore[arg-type]
+    kept: tuple[tuple[str, SplitName], ...] = (
+        ("validation", "validation-seen"),
+        ("train", "train"),
+    )
+    for name, split in kept:
+        rows = splits.assignment.of(split)
         if len(rows):
             content = selected_rows(splits, rows, folder=out, source=path)
             write_atomic(out / f"{name}{SUFFIX}", content)

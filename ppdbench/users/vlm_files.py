@@ -8,7 +8,6 @@ loading it (`vlm_load`).
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -18,6 +17,7 @@ from typing import Any
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.rewards.folder import changed, checked_sha256
 from ppdbench.rewards.weights import Found, weights_folder
+from ppdbench.runs.json_file import read_object
 
 MODEL_TYPE = "llava_onevision"
 CONFIG = "config.json"
@@ -184,15 +184,9 @@ def _weights(path: Path, name: str) -> tuple[Path, ...]:
 
 
 def _read_json(file: Path, name: str) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise MissingPrerequisite(f"{name} lacks {file}", fix=_again(name)) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise MissingPrerequisite(f"{file} cannot be read: {error}", fix=_again(name)) from error
-    if not isinstance(found, dict):
-        raise MissingPrerequisite(f"{file} is no JSON object", fix=_again(name))
-    return found
+    if not file.is_file():
+        raise MissingPrerequisite(f"{name} lacks {file}", fix=_again(name))
+    return read_object(file, fix=_again(name), error=MissingPrerequisite)
 
 
 def _again(name: str) -> str:

@@ -7,7 +7,6 @@ Elsewhere: the base itself (`stage_c.py`), the published weights (`published_bas
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from ppdbench.errors import MissingPrerequisite, one_line
+from ppdbench.runs.json_file import read_object
 from trainers.stable_cascade.published import is_published
 from trainers.stable_cascade.published_base import load_published, published_sha256
 from trainers.stable_cascade.stage_c import Base
@@ -96,7 +96,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.json"
     if not path.is_file():
         raise MissingPrerequisite(f"no base model in {folder}", fix=_NAME)
-    return _json(path)
+    return read_object(path, fix=_REPAIR, error=MissingPrerequisite)
 
 
 def base_sha256(folder: Path) -> str:
@@ -110,7 +110,10 @@ def base_sha256(folder: Path) -> str:
         return published_sha256(folder)
     digest = hashlib.sha256()
     manifest = folder / "manifest.json"
-    recorded = _json(manifest).get("sha256") if manifest.is_file() else {}
+    recorded: Any = {}
+    if manifest.is_file():
+        told = read_object(manifest, fix=_REPAIR, error=MissingPrerequisite)
+        recorded = told.get("sha256")
     if not isinstance(recorded, dict):
         raise MissingPrerequisite(f"{manifest} is damaged: it has no hashes", fix=_REPAIR)
     for name in FILES:
@@ -118,16 +121,6 @@ def base_sha256(folder: Path) -> str:
         known = recorded.get(file)
         digest.update((known or hashlib.sha256((folder / file).read_bytes()).hexdigest()).encode())
     return digest.hexdigest()
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        read = json.loads(path.read_text())
-    except ValueError as error:
-        raise MissingPrerequisite(f"{path} is damaged: {one_line(error)}", fix=_REPAIR) from error
-    if not isinstance(read, dict):
-        raise MissingPrerequisite(f"{path} is damaged: it holds no object", fix=_REPAIR)
-    return read
 
 
 _REPAIR = "reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`"

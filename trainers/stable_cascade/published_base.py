@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import inspect
-import json
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,6 +18,7 @@ from torch import Tensor
 
 from ppdbench.errors import MissingPrerequisite, one_line
 from ppdbench.rewards.file_hash import file_sha256
+from ppdbench.runs.json_file import read_object
 from trainers.stable_cascade import sizes
 from trainers.stable_cascade.decoder import Decoder, paella
 from trainers.stable_cascade.original_files import (
@@ -167,7 +167,8 @@ def _arguments(config: Path, kind: Any) -> dict[str, Any]:
     Raises:
         MissingPrerequisite: it is damaged, or has keys that the class does not know.
     """
-    told = {key: value for key, value in _json(config).items() if not key.startswith("_")}
+    read = read_object(config, fix=AGAIN, error=MissingPrerequisite)
+    told = {key: value for key, value in read.items() if not key.startswith("_")}
     known = inspect.signature(kind.__init__).parameters
     if unknown := sorted(set(told) - set(known)):
         raise MissingPrerequisite(
@@ -184,7 +185,7 @@ def _text_config(part: Part) -> dict[str, Any]:
     """
     if part.config is None:
         raise ValueError("a text encoder lies beside its config.json")
-    told = _json(part.config)
+    told = read_object(part.config, fix=AGAIN, error=MissingPrerequisite)
     if missing := [key for key in ("hidden_size", "num_hidden_layers") if key not in told]:
         raise MissingPrerequisite(f"{part.config} lacks {', '.join(missing)}", fix=AGAIN)
     length = sizes.TEXT_ENCODER["max_position_embeddings"]
@@ -200,13 +201,3 @@ def _made(make: Callable[[], Made], part: Part) -> Made:
             f"the tokenizer, or a config.json beside {part}, is damaged: {one_line(error)}",
             fix=AGAIN,
         ) from error
-
-
-def _json(path: Path) -> Mapping[str, Any]:
-    try:
-        read = json.loads(path.read_text())
-    except (OSError, ValueError) as error:
-        raise MissingPrerequisite(f"{path} is damaged: {one_line(error)}", fix=AGAIN) from error
-    if not isinstance(read, dict):
-        raise MissingPrerequisite(f"{path} is damaged: it holds no object", fix=AGAIN)
-    return read

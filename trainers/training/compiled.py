@@ -26,8 +26,8 @@ GRAPHS = 64
 and without, for each width; torch's own limit of 8 would silently fall back."""
 
 
-def compile_blocks(unet: nn.Module, backend: str | Callable[..., Any] = "inductor") -> None:
-    """Let the UNet call compiled triples; `backend` is torch.compile's."""
+def compile_blocks(unet: Any, backend: str | Callable[..., Any] = "inductor") -> None:
+    """Let diffusers' `StableCascadeUNet` call compiled triples; `backend` is torch.compile's."""
     compiled = torch.compile(_triple, backend=backend, dynamic=False, fullgraph=True)
     limits: Any = torch._dynamo.config
     limits.recompile_limit = max(limits.recompile_limit, GRAPHS)
@@ -41,9 +41,9 @@ def compile_blocks(unet: nn.Module, backend: str | Callable[..., Any] = "inducto
         def call(*inputs: Any) -> Any:
             return compiled(res, time, attention, *inputs)
 
-        if torch.is_grad_enabled() and self.gradient_checkpointing:
-            return self._gradient_checkpointing_func(call, *args)  # type: ignore[no-any-return]
-        return call(*args)  # type: ignore[no-any-return]
+        saves = torch.is_grad_enabled() and self.gradient_checkpointing
+        out: Tensor = self._gradient_checkpointing_func(call, *args) if saves else call(*args)
+        return out
 
     def down(self: Any, x: Tensor, r_embed: Tensor, clip: Tensor) -> list[Tensor]:
         outputs: list[Tensor] = []
@@ -73,10 +73,10 @@ def compile_blocks(unet: nn.Module, backend: str | Callable[..., Any] = "inducto
             x = upscaler(x)
         return x
 
-    for level in (*unet.down_blocks, *unet.up_blocks):  # type: ignore[misc]
+    for level in (*unet.down_blocks, *unet.up_blocks):
         list(triples(level))  # refuses blocks in another order, before anything is replaced
-    unet._down_encode = MethodType(down, unet)  # type: ignore[assignment]
-    unet._up_decode = MethodType(up, unet)  # type: ignore[assignment]
+    unet._down_encode = MethodType(down, unet)
+    unet._up_decode = MethodType(up, unet)
 
 
 def triples(level: Any) -> Iterator[list[nn.Module]]:

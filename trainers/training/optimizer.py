@@ -28,12 +28,15 @@ def make_optimizer(
     Raises:
         MissingPrerequisite: it is the one in 8 bits, and bitsandbytes is not installed.
     """
-    settings = {"lr": config.lr, "betas": config.betas, "weight_decay": config.weight_decay}
     if config.kind == "8bit":
         return _in_8_bits(parameters, config)
-    if config.kind == "fused" and device.type in FUSED:
-        settings["fused"] = True
-    return torch.optim.AdamW(parameters, **settings)  # type: ignore[arg-type]
+    return torch.optim.AdamW(
+        parameters,
+        lr=config.lr,
+        betas=config.betas,
+        weight_decay=config.weight_decay,
+        fused=True if config.kind == "fused" and device.type in FUSED else None,
+    )
 
 
 def check_optimizer(config: OptimizerConfig) -> None:
