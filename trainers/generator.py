@@ -20,22 +20,21 @@ import numpy as np
 
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import (
-    Checkpoint,
     GenerationRequest,
     Generator,
     GeneratorInfo,
     LoadContext,
 )
 from ppdbench.runs.device import resolve
+from trainers.adapters.found import PEOPLE, find_adapters
 from trainers.adapters.hearing import listener, user_vector
 from trainers.assets import model_folder
-from trainers.bases import base_of
+from trainers.bases import DECODER, base_identity, base_of
 
 if TYPE_CHECKING:
     import torch
     from PIL.Image import Image
 
-    from trainers.adapters.checkpoints import AdapterHeader
     from trainers.stable_cascade.pipeline import Audience
     from trainers.stable_cascade.sampler import SamplerConfig
     from trainers.stable_cascade.stage_c import Base
@@ -46,74 +45,10 @@ VERSION = "1"
 BATCH_SIZE = 64
 LARGE_BATCH = 8
 """Pictures that are drawn together of a published base."""
-TIMESTEPS = 1000
-"""Those by which `Checkpoint.beta` counts, as the paper's loss does: beta_eff is beta times them,
-whatever `objective.timestep_scale` was."""
-DECODER = "decoder"
-"""Key of what a published base has in its identity, and no other."""
 LICENCE, PUBLISHED_LICENCE = "Apache-2.0", "stable-cascade-nc-community"
 """Of our own weights; and of what is derived from Stability AI's."""
 _BASES: WeakValueDictionary[tuple[str, str], Base] = WeakValueDictionary()
 """Bases in use, by their identity and device; one that nobody draws with any more is let go."""
-PEOPLE = "people"
-"""Folder of the adapter for people, inside that of an adapter for reward weights."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Adapter:
-    """An adapter on disk: where, and what it says of itself."""
-
-    folder: Path
-    header: AdapterHeader
-    sha256: str
-
-    @property
-    def identity(self) -> dict[str, Any]:
-        """What its pictures depend on."""
-        return {"adapter": self.sha256, "unconditional_user": self.header.unconditional_user}
-
-    @property
-    def checkpoint(self) -> Checkpoint:
-        """Where in which training it is."""
-        facts = self.header.facts
-        steps, beta_eff = int(facts.get("steps", 0)), facts.get("beta_eff")
-        return Checkpoint(
-            method=self.header.method,
-            step=int(facts.get("step", steps)),
-            steps=steps,
-            beta=None if beta_eff is None else beta_eff / TIMESTEPS,
-            labels=facts.get("reward"),
-            seed=facts.get("seed"),
-            training=facts.get("settings", ""),
-        )
-
-    @property
-    def name(self) -> str:
-        """What records call it where it is named by its folder: all that tells checkpoints apart.
-
-        The seed comes last, as that of a sibling does (`<name>-seed-<n>`); 0 is not said.
-        """
-        at, known = self.checkpoint, self.header.embedding
-        parts = (
-            at.method,
-            at.labels,
-            known.encoder if known else None,
-            None if at.beta is None else f"beta-{at.beta:g}",
-            f"step-{at.step}",
-            f"seed-{at.seed}" if at.seed else None,
-        )
-        return "-".join(part for part in parts if part)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What is worth printing beside its figures."""
-        told = {
-            "unconditional_user": self.header.unconditional_user,
-            "training": dict(self.header.facts),
-        }
-        if known := self.header.embedding:
-            told["encoder"] = {"name": known.encoder, "revision": known.revision}
-        return told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -157,13 +92,13 @@ class CascadeGenerator:
         self._suite, self._device = context.suite, context.device
         self._base_folder = base or base_of(context.suite)
         self._dtype = dtype
-        identity = _base_identity(self._base_folder, context.suite.name, dtype)
+        identity = base_identity(self._base_folder, context.suite.name, dtype)
         self._batch_size = LARGE_BATCH if DECODER in identity else BATCH_SIZE
         self._base_known_as = _digest(identity)
         settings: dict[str, Any] = {"sampling": asdict(context.suite.sampling)}
         identity |= settings
         self._reference = _digest(identity)
-        self._adapters = [] if adapter is None else _adapters(adapter, identity["base"])
+        self._adapters = [] if adapter is None else find_adapters(adapter, identity["base"])
         for own in self._adapters[:1]:
             identity |= own.identity
             settings |= own.settings
@@ -322,69 +257,6 @@ class CascadeGenerator:
 
 def _digest(identity: Mapping[str, Any]) -> str:
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
-
-
-def _base_identity(folder: Path, suite: str, dtype: torch.dtype | None) -> dict[str, Any]:
-    """What pictures depend on of a base, by hashes; of a published one its decoder too.
-
-    Raises:
-        MissingPrerequisite: the base is not there, or a part of it.
-    """
-    from trainers.stable_cascade.load import base_sha256, read_config
-    from trainers.stable_cascade.published import is_published, on_this_machine
-
-    identity: dict[str, Any] = {}
-    if dtype is not None:
-        identity["dtype"] = str(dtype)
-    if is_published(folder):
-        from trainers.stable_cascade.published_base import decoder_sha256
-
-        if not on_this_machine(folder):
-            raise MissingPrerequisite(
-                f"no Stable Cascade ships for the suite {suite!r}, and there is none at {folder}",
-                fix="name one with --base DIR, or download it (docs/model.md has the commands)",
-            )
-        return identity | {"base": base_sha256(folder), DECODER: decoder_sha256(folder)}
-    if not folder.is_dir():
-        raise MissingPrerequisite(
-            f"no Stable Cascade ships for the suite {suite!r}: there is none at {folder}",
-            fix="name one with --base DIR, or download it (docs/model.md has the commands); the "
-            "weights of shapes ship",
-        )
-    read_config(folder)
-    try:
-        return identity | {"base": base_sha256(folder)}
-    except OSError as error:
-        raise MissingPrerequisite(
-            f"the base model in {folder} is incomplete",
-            fix="reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`",
-        ) from error
-
-
-def _adapters(folder: Path, base_sha256: str) -> list[_Adapter]:
-    """The adapter of a folder, and the one for people in it, if there is one; both of this base."""
-    from trainers.adapters.checkpoints import ADAPTER_FILE, check_base, read_header
-
-    folders = [folder]
-    if (folder / PEOPLE / ADAPTER_FILE).is_file():
-        folders.append(folder / PEOPLE)
-    found = [
-        _Adapter(
-            each,
-            read_header(each),
-            hashlib.sha256((each / ADAPTER_FILE).read_bytes()).hexdigest(),
-        )
-        for each in folders
-    ]
-    for adapter in found:
-        check_base(adapter.folder, adapter.header, base_sha256)
-    kinds = [adapter.header.user_vector for adapter in found]
-    if len(found) > 1 and (kinds[1] != "embedding" or kinds[0] == "embedding"):
-        raise MissingPrerequisite(
-            f"{folders[1]} must hold an adapter for people beside one of another kind in {folder}",
-            fix=f"take {folders[1]} away, or put an adapter trained with --users there",
-        )
-    return found
 
 
 def _trained(context: LoadContext, name: str, how: str) -> Generator:

@@ -15,9 +15,9 @@ from ppdbench.protocols import Events, Suite, SuiteFiles, Trainer
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.suites.shapes import suite as shapes_suite
 from trainers import diffusion_dpo, ppd, sft
+from trainers.adapters.found import PEOPLE
 from trainers.assets import model_folder
 from trainers.encoded.relabel import trainable
-from trainers.generator import PEOPLE
 
 MANIFEST = "manifest.json"
 FOR_PEOPLE = "ppd-llava-onevision"

@@ -33,10 +33,11 @@ from result_file import RESULTS, header, write_result
 
 from trainers.stable_cascade import decoder, efficientnet_compressor, full_previewer, sizes
 from trainers.stable_cascade import original_files as files
+from trainers.stable_cascade.published import Part
 from trainers.stable_cascade.schedule import alpha_sigma, network_time, shifted
 from trainers.stable_cascade.stage_c import quicken_norms
 from trainers.stable_cascade.unet import CascadeUNet
-from trainers.stable_cascade.weights import Part, read_part, take_weights
+from trainers.stable_cascade.weights import read_part, take_weights
 
 REPOSITORY = "Stability-AI/StableCascade"
 COMMITS = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -387,3 +389,9 @@ def test_an_adapter_needs_a_folder_with_one(context: LoadContext, tmp_path: Path
     with pytest.raises(MissingPrerequisite, match="no adapter can be read") as failure:
         named(context, tmp_path / "nowhere")
     assert "train-reference wrote" in str(failure.value.fix)
+
+
+def test_knowing_who_a_generator_is_needs_no_torch() -> None:
+    """Names and finished runs are shown at once: torch takes seconds to import."""
+    code = "import sys, trainers.generator; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -25,7 +25,6 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from ppdbench.errors import MissingPrerequisite, one_line
-from trainers.stable_cascade.weights import AGAIN, Part
 
 PRIOR, DECODER = "stabilityai/stable-cascade-prior", "stabilityai/stable-cascade"
 """The hub's repositories: Stage C and the text encoder; Stage B, Stage A and the single files."""
@@ -34,6 +33,27 @@ STAGE_B_FOLDERS = ("decoder", "decoder_lite")
 SIZES = ("_bf16", "", "_lite_bf16", "_lite")
 STEMS = ("diffusion_pytorch_model", "model")
 VARIANTS = (".bf16", "")
+AGAIN = (
+    "copy or download the file again, and see that its config.json is that of its own size "
+    "(docs/model.md says which files belong together)"
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """Where the weights of one part lie."""
+
+    name: str
+    """What errors call it: Stage C, text encoder, ..."""
+    files: tuple[Path, ...]
+    """One, or shards."""
+    config: Path | None = None
+    """Its config.json; None for the original's files, which have none."""
+
+    def __str__(self) -> str:
+        first = self.files[0]
+        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
+        return f"{self.name}, {first}{more}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

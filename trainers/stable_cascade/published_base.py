@@ -29,9 +29,9 @@ from trainers.stable_cascade.original_files import (
     stage_c_sizes,
     unet_tensors,
 )
-from trainers.stable_cascade.published import DECODER, PublishedFiles, find_published
+from trainers.stable_cascade.published import AGAIN, DECODER, Part, PublishedFiles, find_published
 from trainers.stable_cascade.stage_c import Base
-from trainers.stable_cascade.weights import AGAIN, Part, read_part, take_weights
+from trainers.stable_cascade.weights import read_part, take_weights
 
 Made = TypeVar("Made")
 TEXT = (*sizes.TEXT_ENCODER, "layer_norm_eps")

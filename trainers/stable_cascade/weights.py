@@ -8,8 +8,6 @@ or another shape is an error that names it; nothing is skipped.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from safetensors import SafetensorError
@@ -17,32 +15,12 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from ppdbench.errors import MissingPrerequisite, one_line
+from trainers.stable_cascade.published import AGAIN, Part
 
-AGAIN = (
-    "copy or download the file again, and see that its config.json is that of its own size "
-    "(docs/model.md says which files belong together)"
-)
 NAMED = 4
 """Wrong keys that an error names; the others are counted."""
 POSITIONS = "position_ids"
 COUNTER = "num_batches_tracked"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """Where the weights of one part lie."""
-
-    name: str
-    """What errors call it: Stage C, text encoder, ..."""
-    files: tuple[Path, ...]
-    """One, or shards."""
-    config: Path | None = None
-    """Its config.json; None for the original's files, which have none."""
-
-    def __str__(self) -> str:
-        first = self.files[0]
-        more = f" and {len(self.files) - 1} more" if len(self.files) > 1 else ""
-        return f"{self.name}, {first}{more}"
 
 
 def read_part(part: Part) -> dict[str, Tensor]:

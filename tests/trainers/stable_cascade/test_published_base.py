@@ -37,10 +37,11 @@ from trainers.stable_cascade.original_files import (
     stage_c_sizes,
     unet_tensors,
 )
+from trainers.stable_cascade.published import Part
 from trainers.stable_cascade.published_base import decoder_sha256
 from trainers.stable_cascade.stage_c import Base
 from trainers.stable_cascade.unet import CascadeUNet
-from trainers.stable_cascade.weights import Part, take_weights
+from trainers.stable_cascade.weights import take_weights
 
 pytestmark = pytest.mark.usefixtures("small_side")
 PRIOR, CASCADE = "stable-cascade-prior", "stable-cascade"
