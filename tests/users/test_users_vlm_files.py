@@ -189,7 +189,7 @@ def edit(file: Path, change: Callable[[dict[str, Any]], object]) -> None:
         (more_layers, "lack 12 tensors"),
         (other_type, "'llava_next'"),
         (no_width, "text_config.hidden_size"),
-        (broken_config, r"config\.json cannot be read"),
+        (broken_config, r"config\.json is damaged"),
         (broken_tokenizer, "cannot be loaded"),
         (no_processor, "processor_config.json"),
         (no_tokenizer, "tokenizer.json"),
