@@ -13,7 +13,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from typing import Annotated, Any, Literal, NoReturn, NotRequired
 
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
 from ppdbench.entries.files import SCORES
@@ -30,10 +30,9 @@ LARGEST_NUMBER = 1e15
 Number = Annotated[float, Field(ge=-LARGEST_NUMBER, le=LARGEST_NUMBER, allow_inf_nan=False)]
 
 
+@with_config(ConfigDict(strict=True, extra="forbid"))
 class _Line(TypedDict):
     """A line without its check."""
-
-    __pydantic_config__ = ConfigDict(strict=True, extra="forbid")  # type: ignore[misc]
 
     benchmark: NotRequired[Literal["personal"]]
     arm: NotRequired[Literal["own", "shuffled", "nobody"]]

@@ -20,8 +20,8 @@ from ppdbench.errors import BudgetReached, MissingPrerequisite, PpdbenchError, U
 from ppdbench.generators.language_model import Silence
 from ppdbench.judges.chat_body import TEMPERATURE, Form, simpler
 from ppdbench.judges.completion import clean, error_code, error_words, is_refusal
-from ppdbench.judges.openai_calls import NO_CREDIT, NOT_SENT, Server
-from ppdbench.judges.retry import TRIES, retry_after, wait, worth_another
+from ppdbench.judges.openai_calls import NOT_SENT, Server
+from ppdbench.judges.retry import TRIES, no_call_can_succeed, retry_after, wait, worth_another
 from ppdbench.judges.server_address import find_url, read_key
 from ppdbench.users.rewrite_prompt import Messages
 
@@ -178,11 +178,11 @@ class ChatServer:
         words = self._server.told(f"HTTP {status}: {said}")
         if is_refusal(status, body):
             return Silence(f"the language model refused ({words})")
-        if status in (401, 402, 403, 404) or error_code(body) in NO_CREDIT:
-            self._stop = MissingPrerequisite(
-                f"the server refuses {self._model!r} ({words})",
-                fix="check the model's name, base_url (most end in /v1), OPENAI_API_KEY and credit",
-            )
+        stop = no_call_can_succeed(
+            status, error_code(body), model=self._model, words=words, option="base_url="
+        )
+        if stop is not None:
+            self._stop = stop
             return None
         if status in (400, 422) and (other := simpler(form, f"{said} {error.param}")) is not None:
             with self._lock:

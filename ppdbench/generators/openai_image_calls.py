@@ -17,8 +17,8 @@ from ppdbench.generators.http_calls import JsonServer, Unanswered
 from ppdbench.generators.http_messages import decoded
 from ppdbench.generators.not_drawn import NotDrawn
 from ppdbench.judges.completion import error_code, is_refusal
-from ppdbench.judges.openai_calls import NO_CREDIT, Server
-from ppdbench.judges.retry import TRIES, wait, worth_another
+from ppdbench.judges.openai_calls import Server
+from ppdbench.judges.retry import TRIES, no_call_can_succeed, wait, worth_another
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -73,7 +73,7 @@ class ImageCalls:
                 why = self._server.told(str(error))
                 if is_refusal(error.status or 0, error.body):
                     return NotDrawn(f"the server refused to draw it: {why}")
-                self.stop = self.stop or self._no_call_can_succeed(error, why)
+                self.stop = self.stop or self._stopped_by(error, why)
                 if asked_for_format and error.status in (400, 422) and FORMAT in why:
                     self._asks_for_format = False
                     continue
@@ -88,25 +88,22 @@ class ImageCalls:
             )
         return NotDrawn(self._server.told(f"{failed[-1]} ({len(failed)} attempts)"))
 
-    def _no_call_can_succeed(self, error: Unanswered, why: str) -> MissingPrerequisite | None:
-        code = error_code(error.body)
-        if error.late:
-            if self._late < max(LATE, self._server.concurrency):
-                return None
-            return MissingPrerequisite(
-                f"{self._server.base_url} was late {self._late} times in a row ({why})",
-                fix="give it longer (timeout=600), and run the same command again; what was drawn "
-                "is kept",
+    def _stopped_by(self, error: Unanswered, why: str) -> MissingPrerequisite | None:
+        if not error.late:
+            return no_call_can_succeed(
+                error.status,
+                error_code(error.body),
+                model=self._body["model"],
+                words=why,
+                option="base_url=",
             )
-        if error.status in (401, 403):
-            fix = "set OPENAI_API_KEY to a key that may use this model at this server"
-        elif error.status == 404:
-            fix = "check the model's name, and that base_url is right: most end in /v1"
-        elif error.status == 402 or code in NO_CREDIT:
-            fix = "add credit to the account, and run the same command again"
-        else:
+        if self._late < max(LATE, self._server.concurrency):
             return None
-        return MissingPrerequisite(f"the server refuses {self._body['model']!r} ({why})", fix=fix)
+        return MissingPrerequisite(
+            f"{self._server.base_url} was late {self._late} times in a row ({why})",
+            fix="give it longer (timeout=600), and run the same command again; what was drawn "
+            "is kept",
+        )
 
 
 def _again(error: Unanswered) -> bool:

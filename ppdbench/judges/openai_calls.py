@@ -29,14 +29,20 @@ from ppdbench.judges.completion import (
     read_usage,
 )
 from ppdbench.judges.prompt import slots
-from ppdbench.judges.retry import TRIES, Pace, retry_after, wait, worth_another
+from ppdbench.judges.retry import (
+    TRIES,
+    Pace,
+    no_call_can_succeed,
+    retry_after,
+    wait,
+    worth_another,
+)
 from ppdbench.protocols import Estimate, Question, Verdict
 
 NOT_SENT = ("ConnectError", "ConnectTimeout", "UnsupportedProtocol", "ProxyError")
 """What the client's own errors are caused by where no request reached the server."""
 MAYBE_CHARGED = (408, 504, 524)
 """Statuses by which a gateway says that it gave up waiting: the model may have answered."""
-NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 SECRET = 8
 """Characters from which on a key is one: some servers want any word."""
 
@@ -299,7 +305,13 @@ class Calls:
             charge = None
         if is_refusal(status, body):
             return Failure(cause=words, refused=True, charge=charge)
-        stop = self._stop(status, error_code(body), words)
+        stop = no_call_can_succeed(
+            status,
+            error_code(body),
+            model=self.bodies.model,
+            words=words,
+            option="--base-url",
+        )
         if stop is not None:
             return Failure(cause=words, stop=stop, charge=charge)
         if status in (400, 422):
@@ -316,19 +328,6 @@ class Calls:
             too_many=status == 429 or after is not None,
             charge=charge,
         )
-
-    def _stop(self, status: int, code: str, words: str) -> MissingPrerequisite | None:
-        """Why no call at all can succeed, where that is so."""
-        model = self.bodies.model
-        if status in (401, 403):
-            fix = "set OPENAI_API_KEY to a key that may use this model at this server"
-        elif status == 404:
-            fix = "check the model's name, and that --base-url is right: most end in /v1"
-        elif status == 402 or code in NO_CREDIT:
-            fix = "add credit to the account, or use another server with --base-url"
-        else:
-            return None
-        return MissingPrerequisite(f"the server refuses {model!r} ({words})", fix=fix)
 
     def _details(
         self,

@@ -1,4 +1,4 @@
-"""Which failed attempts of a call are worth another, when it may start, and how many run at once.
+"""What follows a failed attempt: another and when, or none at all; and how many run at once.
 
 Waits double, with a jitter that is a function of the question, so that a run can be told again; a
 server's Retry-After wins. Elsewhere: what an attempt is (`openai_calls`).
@@ -14,17 +14,44 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
+from ppdbench.errors import MissingPrerequisite
+
 TRIES = 5
 """Attempts of a call, the first one included."""
 FIRST_WAIT = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 LONGEST_WAIT = 60.0
 """Seconds that are waited at most, whatever a server asks for."""
+NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
+"""Codes of errors: OpenAI sends them with the status of a rate that is too high."""
 
 
 def worth_another(status: int) -> bool:
     """Whether an answer of this HTTP status may be another one next time."""
     return status in (408, 409, 429) or status >= 500
+
+
+def no_call_can_succeed(
+    status: int | None, code: str, *, model: str, words: str, option: str
+) -> MissingPrerequisite | None:
+    """Why a server answers no call at all, where that is what an error of it says; else None.
+
+    Args:
+        status: of HTTP; None where no answer came.
+        code: of the error, as `completion.error_code` reads it.
+        model: that was asked for.
+        words: what the server said, without the key.
+        option: by which the user names the server, "--base-url" or "base_url=".
+    """
+    if status in (401, 403):
+        fix = "set OPENAI_API_KEY to a key that may use this model at this server"
+    elif status == 404:
+        fix = f"check the model's name, and what {option} says: most addresses end in /v1"
+    elif status == 402 or code in NO_CREDIT:
+        fix = f"add credit to the account, or use another server with {option}"
+    else:
+        return None
+    return MissingPrerequisite(f"the server refuses {model!r} ({words})", fix=fix)
 
 
 def wait(attempt: int, seed: str, retry_after: float | None) -> float:

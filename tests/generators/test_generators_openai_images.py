@@ -270,7 +270,7 @@ def test_what_came_too_late_is_not_paid_for_again_and_many_of_it_stop_the_run() 
     ("answer", "fix"),
     [
         (refusal(401, f"bad key {KEY}"), "OPENAI_API_KEY"),
-        (refusal(404, "no such model"), "most end in /v1"),
+        (refusal(404, "no such model"), "most addresses end in /v1"),
         (refusal(429, "quota", "insufficient_quota"), "add credit"),
     ],
 )
