@@ -13,13 +13,18 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import errno
+import shutil
+import unicodedata
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import ClassVar, TypeVar
 
 T = TypeVar("T")
+LONGEST = 1_900
+"""Characters of a cause or fix."""
 
 
 class PpdbenchError(Exception):
@@ -28,9 +33,20 @@ class PpdbenchError(Exception):
     exit_code: ClassVar[int] = 1
 
     def __init__(self, cause: str, *, fix: str) -> None:
+        cause, fix = _bounded(cause), _bounded(fix)
         super().__init__(f"{cause}\n  fix: {fix}")
         self.cause = cause
         self.fix = fix
+
+
+def _bounded(text: str) -> str:
+    """A text that can be printed, and of a length that can be read: it may quote a stranger's file.
+
+    A lone surrogate, as JSON may name one, would end its printing in a traceback.
+    """
+    text = text.encode("utf-8", "backslashreplace").decode()
+    half = LONGEST // 2
+    return text if len(text) <= LONGEST else f"{text[:half]} … {text[-half:]}"
 
 
 class UsageError(PpdbenchError):
@@ -121,19 +137,57 @@ def one_line(error: BaseException, limit: int = 300) -> str:
     return said if len(said) <= limit else f"{said[: limit - 1]}…"
 
 
-def from_os_error(error: OSError, path: Path) -> PpdbenchError:
-    """Translate what the operating system says of a write to `path` into cause and fix."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+def printable(text: str) -> str:
+    """A text without what would steer a terminal or turn its lines round: such signs are escaped.
+
+    Spaces of any width and ends of lines stay.
+    """
+    if text.isprintable():  # the quick answer for nearly every text
+        return text
+    return "".join(
+        sign
+        if sign.isprintable() or sign == "\n" or unicodedata.category(sign) == "Zs"
+        else ascii(sign)[1:-1]
+        for sign in text
+    )
+
+
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+"""What the system says where there is no room: on the disk, in the quota, below `ulimit -f`."""
+
+
+def from_os_error(error: OSError, path: Path | None) -> PpdbenchError:
+    """Translate what the operating system says of a write to `path` into cause and fix.
+
+    Args:
+        error: what it said.
+        path: what was written; None where the system did not say.
+    """
+    if error.errno in FULL:
         return MissingPrerequisite(
-            f"no space left while writing {path}",
+            f"no space left while writing {path or 'a file'}{_room(error, path)}",
             fix="free some space and run the same command again; what was finished is kept",
         )
     if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
         return MissingPrerequisite(
-            f"{path} cannot be written: {error.strerror}",
+            f"{path or 'a file'} cannot be written: {error.strerror}",
             fix="choose a folder you may write to with --runs DIR "
-            "(a training: --output, pictures: --out)",
+            "(a training: --output, pictures: --out, the cache: PPDBENCH_CACHE=DIR)",
         )
     return PpdbenchError(
-        f"{path}: {error.strerror or error}", fix="check the path and run the same command again"
+        f"{path}: {error.strerror or error}" if path else f"{error.strerror or error}",
+        fix="check the path and run the same command again",
     )
+
+
+def _room(error: OSError, path: Path | None) -> str:
+    """How much is free where `path` was to be, or which limit was met instead."""
+    if error.errno == errno.EFBIG:
+        return ": it would be larger than files may be here (ulimit -f, or the file system's limit)"
+    if error.errno == errno.EDQUOT:
+        return ": your quota there is used up"
+    for folder in path.parents if path is not None else ():
+        with contextlib.suppress(OSError):  # not made yet
+            free = shutil.disk_usage(folder).free
+            return f": {free / 1e6:.1f} MB are free in {folder.absolute()}"
+    return ""

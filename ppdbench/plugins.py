@@ -11,10 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from importlib import metadata
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from ppdbench.errors import PpdbenchError, UsageError, missing_module, unknown_name
 from ppdbench.protocols import SuiteFiles
+
+if TYPE_CHECKING:
+    from pydantic import TypeAdapter
 
 Group = Literal[
     "encoders", "generators", "judges", "preparers", "rewards", "suites", "trainers"
@@ -89,6 +92,29 @@ def make(
         raise PpdbenchError(
             f"{called} cannot be made: {type(error).__name__}: {error}",
             fix=f"{fix}; --debug shows the traceback",
+        ) from error
+
+
+def read_option(owner: str, option: str, text: str, reader: TypeAdapter[Any]) -> Any:
+    """The value of an option that follows a plug-in's name: -2 of "llava-onevision:layer=-2".
+
+    Args:
+        owner: whose option, as an error calls it: "encoder 'llava-onevision'".
+        option: its name.
+        text: its value, as it was typed.
+        reader: reads it as its type says.
+
+    Raises:
+        UsageError: it is no such value.
+    """
+    from pydantic import ValidationError
+
+    try:
+        return reader.validate_strings(text)
+    except ValidationError as error:
+        raise UsageError(
+            f"{owner}: {option} cannot be {text!r}: {error.errors()[0]['msg']}",
+            fix=f"give {option} another value, or leave it out",
         ) from error
 
 

@@ -1,4 +1,7 @@
-"""The house's own rules, held by a test each: imports, names, assets, paths, the README."""
+"""The house's own rules, held by a test each: imports, names, assets, paths, the README.
+
+Elsewhere: the rules for the sources themselves, read as syntax trees (`test_house_sources`).
+"""
 
 import ast
 import hashlib

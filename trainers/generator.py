@@ -26,6 +26,7 @@ from ppdbench.protocols import (
     GeneratorInfo,
     LoadContext,
 )
+from ppdbench.rewards.folder import changed
 from ppdbench.runs.device import resolve
 from trainers.adapters.found import PEOPLE, find_adapters
 from trainers.adapters.hearing import listener, user_vector
@@ -144,6 +145,7 @@ class CascadeGenerator:
             UsageError: a user has what the adapter does not know
                 (`adapters.hearing.user_vector`), or another size than the suite's is asked for.
             MissingPrerequisite: weights are missing, or the base draws another size.
+            PpdbenchError: a file of the base or the adapter is not the one that `info` is about.
         """
         return self.draw(requests, None)
 
@@ -248,6 +250,8 @@ class CascadeGenerator:
 
         base = self._base()
         adapters = [load_adapter(adapter.folder, base) for adapter in self._adapters]
+        for found in self._adapters:
+            found.require_unchanged()
         if self._scale is not None:
             for adapter in adapters:
                 adapter.shape = replace(adapter.shape, scale=self._scale)  # heard when attached
@@ -260,6 +264,10 @@ class CascadeGenerator:
         key = (self._base_known_as, resolve(self._device))
         if (base := _BASES.get(key)) is None:
             base = load_base(self._base_folder, key[1], dtype=self._dtype, decoder=True)
+            # Looked at again: who draws was told before the weights were read.
+            now = base_identity(self._base_folder, self._suite.name, self._dtype)
+            if (base.sha256, _digest(now)) != (now["base"], self._base_known_as):
+                raise changed(self._base_folder)
             _BASES[key] = base
         return base
 

@@ -112,7 +112,7 @@ class _Printed:
         """The notes of the loop say enough."""
 
     def note(self, text: str) -> None:
-        print(text, flush=True)  # noqa: T201
+        print(text, flush=True)  # noqa: T201 - this command's output
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

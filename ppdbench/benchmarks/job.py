@@ -198,20 +198,18 @@ def plan(
     items: list[Item] = []
     unserved: dict[str, dict[str, int]] = {}
     for name, generator in generators.items():
+        measured, info = name == next(iter(generators)), generator.info
         if "rewards" in benchmarks:
-            items += plan_rewards(suite, name, generator.info, captions, samples)
-        if mixtures and name in (next(iter(generators)), suite.baseline):
-            items += plan_interpolation(suite, name, generator.info, mixtures)
+            items += plan_rewards(suite, name, info, captions, samples)
+        if mixtures and (measured or name == suite.baseline):
+            items += plan_interpolation(suite, name, info, mixtures)
         if measured_path:
-            items += plan_tradeoff(suite, name, generator.info, measured_path)
+            items += plan_tradeoff(suite, name, info, measured_path)
         if roles and _can_draw(generator, encoders):
-            measured = name == next(iter(generators))
-            drawn, strangers = _served(suite, name, generator.info, encoders, roles, measured)
+            drawn, strangers = _served(suite, name, info, encoders, roles, measured)
             items += drawn
-            if strangers:
-                unserved[name] = strangers
-            for split, count in strangers.items():
-                events.note(f"{name} cannot serve {split} users: {count} are left out")
+            unserved |= {name: strangers} if strangers else {}
+            note_unserved(name, strangers, events)
     job = Job(
         suite=suite,
         generators=generators,
@@ -229,6 +227,12 @@ def plan(
     )
     require_distinct(suite, job.all_captions)
     return job
+
+
+def note_unserved(name: str, strangers: Mapping[str, int], events: Events) -> None:
+    """Say of whom a generator cannot serve, split by split, how many are left out."""
+    for split, count in strangers.items():
+        events.note(f"{name} cannot serve {split} users: {count} are left out")
 
 
 def require_distinct(suite: Suite, captions: Sequence[Caption]) -> None:

@@ -112,7 +112,7 @@ class PicturesFolder:
             theirs = {k: found[k] for k in found if k not in ("sheet", "pictures")}
             whole = isinstance(found["pictures"], list) and "sheet" in found
             whole = whole and all(isinstance(e["file"], str) for e in found["pictures"])
-        except (OSError, ValueError, TypeError, LookupError) as error:
+        except (OSError, ValueError, RecursionError, TypeError, LookupError) as error:
             raise PpdbenchError(f"{path} cannot be read: {error}", fix=OTHER_FOLDER) from error
         if not whole:
             raise PpdbenchError(f"{path} is no list of pictures", fix=OTHER_FOLDER)

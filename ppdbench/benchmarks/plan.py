@@ -102,7 +102,31 @@ class Item:
 def plan_rewards(
     suite: Suite, generator: str, info: GeneratorInfo, captions: Sequence[Caption], samples: int
 ) -> list[Item]:
-    """The items of one generator: all captions of a user, then the next user's."""
+    """The items of one generator, for each reward's user or for nobody."""
+    hears = "reward_weights" in info.conditions_on
+    contexts: list[Context | None] = [*reward_users(suite)] if hears else [None]
+    return items_of(suite, generator, contexts, captions, samples)
+
+
+def items_of(
+    suite: Suite,
+    generator: str,
+    contexts: Sequence[Context | None],
+    captions: Sequence[Caption],
+    samples: int,
+    *,
+    benchmark: Drawn = "rewards",
+) -> list[Item]:
+    """Every caption from every noise for each context: all captions of one, then the next one's.
+
+    Args:
+        suite: by whose version noise is drawn.
+        generator: its name in records.
+        contexts: whom it draws for; None is nobody.
+        captions: what it draws.
+        samples: pictures a caption and context.
+        benchmark: what they are drawn for, one of `BY_REWARDS`.
+    """
     return [
         Item(
             generator=generator,
@@ -110,8 +134,9 @@ def plan_rewards(
             context=context,
             sample=sample,
             seed=noise_seed(suite.version, caption.id, sample),
+            benchmark=benchmark,
         )
-        for context in (reward_users(suite) if "reward_weights" in info.conditions_on else [None])
+        for context in contexts
         for caption in captions
         for sample in range(samples)
     ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from ppdbench.benchmarks.personal.plan import hears_users
 from ppdbench.benchmarks.pictures_folder import Picture, PicturesFolder
-from ppdbench.benchmarks.sitters import Sitter, encoder_of, given_to, sitters, slug
+from ppdbench.benchmarks.sitters import Sitter, encoder_for, given_to, sitters, slug
 from ppdbench.errors import PpdbenchError, UsageError, one_line
 from ppdbench.generators.make import make_generators
 from ppdbench.protocols import (
@@ -40,7 +40,7 @@ MOST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
+class SheetRow:
     """The pictures that one generator draws for one user, or for nobody."""
 
     name: str
@@ -108,7 +108,7 @@ def side_by_side(
             fix="choose a model that does, or leave out --user and --shots",
         )
     found = sitters(suite, users, folders)
-    encoder = encoder_of(generator, found, suite, device)
+    encoder = encoder_for(generator, found, suite, device)
     # Before the folder is made: somebody may not be served. Embeddings are kept for the next call.
     told = given_to(generator, encoder, found, events)
     caption_id = _caption_id(caption, found)
@@ -119,9 +119,9 @@ def side_by_side(
         for number in range(samples)
     ]
     rows = [
-        Row(name="base", generator=generators[suite.baseline], seeds=seeds),
+        SheetRow(name="base", generator=generators[suite.baseline], seeds=seeds),
         *(
-            Row(
+            SheetRow(
                 name=one.name,
                 generator=generator,
                 seeds=seeds,
@@ -133,7 +133,7 @@ def side_by_side(
         ),
     ]
     if not found and name != suite.baseline:
-        rows.append(Row(name="nobody", generator=generator, seeds=seeds))
+        rows.append(SheetRow(name="nobody", generator=generator, seeds=seeds))
     about = _about(suite, caption, seeds, generators, encoder, found)
     path = out or Path("pictures") / f"{slug(name)}-{fingerprint(about)}"
     with closing(PicturesFolder(path, about)) as folder:
@@ -143,7 +143,7 @@ def side_by_side(
 
 def _fill(
     folder: PicturesFolder,
-    rows: Sequence[Row],
+    rows: Sequence[SheetRow],
     caption: str,
     suite: Suite,
     events: Events,
@@ -222,7 +222,7 @@ def _about(
     }
 
 
-def _drawn(row: Row, caption: str, suite: Suite) -> list[Image]:
+def _drawn(row: SheetRow, caption: str, suite: Suite) -> list[Image]:
     generator = row.generator
     requests = [
         GenerationRequest(
@@ -250,7 +250,7 @@ def _drawn(row: Row, caption: str, suite: Suite) -> list[Image]:
     return images
 
 
-def _column(row: Row, pictures: Sequence[Picture], folder: PicturesFolder) -> Column:
+def _column(row: SheetRow, pictures: Sequence[Picture], folder: PicturesFolder) -> Column:
     from ppdbench.reports.contact_sheet import Column
 
     images = [folder.image(picture["file"]) for picture in pictures]

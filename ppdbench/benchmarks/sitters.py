@@ -90,7 +90,7 @@ def sitters(suite: Suite, users: Sequence[str], folders: Sequence[Path]) -> list
     return found
 
 
-def encoder_of(
+def encoder_for(
     generator: Generator, found: Sequence[Sitter], suite: Suite, device: str
 ) -> UserEncoder | None:
     """The encoder that these sitters need for this generator, where they need one.

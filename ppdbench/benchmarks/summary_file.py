@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__
+from ppdbench.errors import from_os_error
 from ppdbench.protocols import Events
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.directory import RunDirectory
@@ -47,6 +48,10 @@ def write_if_changed(
     with run.status.timed("summarise"):
         summary = make()
     summary |= {"seconds": {stage: round(s, 3) for stage, s in run.status.seconds.items()}}
+    try:  # the page of another summary: its time may be later, where the clock was set back
+        run.page.unlink(missing_ok=True)
+    except OSError as error:
+        raise from_os_error(error, run.page) from error
     write_json(run.summary, {**summary, "inputs": made_of})
     events.advance(1)
     return summary
@@ -54,13 +59,16 @@ def write_if_changed(
 
 def sha256_of(path: Path) -> str | None:
     """Hash of a file; None where it is not there."""
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else None
+    if not path.is_file():
+        return None
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _earlier(path: Path) -> dict[str, Any] | None:
     """The summary that is there; a damaged one is made anew."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     return found if isinstance(found, dict) else None

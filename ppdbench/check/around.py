@@ -9,6 +9,8 @@ from ppdbench.check.bench import Bench
 from ppdbench.check.findings import Kind
 from ppdbench.check.start import compare_revision, judge_start
 
+SAME_ELSEWHERE = "use nothing that changes from process to process: hash() of text, id(), time"
+"""What mends answers that are others in another process."""
 DISTRIBUTION = "ppdbench"
 """What our own entry points are installed as."""
 

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppdbench.check import bounds
-from ppdbench.check.around import in_both_processes
+from ppdbench.check.around import SAME_ELSEWHERE, in_both_processes
 from ppdbench.check.bench import Bench
 from ppdbench.check.failures import asked
 from ppdbench.check.random_state import with_state_seen
@@ -232,5 +232,5 @@ def _compare_process(bench: Bench, encoder: UserEncoder) -> None:
         bench.ledger.wrong(
             "process",
             "encodes a user otherwise in another process",
-            "use nothing that changes from process to process: hash() of text, id(), time",
+            SAME_ELSEWHERE,
         )

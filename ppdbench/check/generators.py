@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from ppdbench import plugins
 from ppdbench.check import bounds, hearing
-from ppdbench.check.around import in_both_processes
+from ppdbench.check.around import SAME_ELSEWHERE, in_both_processes
 from ppdbench.check.bench import Bench
 from ppdbench.check.drawing import Drawing
 from ppdbench.check.generator_info import look_at_info
@@ -262,6 +262,5 @@ def _again(drawing: Drawing, asked: Sequence[GenerationRequest]) -> None:
         bench.ledger.wrong(
             "process",
             f"draws a request otherwise in another process: {moved:.3g} levels of 255, mean",
-            "use nothing that changes from process to process: hash() of text, id(), time, "
-            "the order of a set",
+            f"{SAME_ELSEWHERE}, the order of a set",
         )

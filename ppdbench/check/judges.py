@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
-from ppdbench.check.around import in_both_processes
+from ppdbench.check.around import SAME_ELSEWHERE, in_both_processes
 from ppdbench.check.bench import Bench
 from ppdbench.check.failures import asked
 from ppdbench.check.random_state import with_state_seen
@@ -227,5 +227,5 @@ def _compare_process(bench: Bench, judge: Judge) -> None:
         bench.ledger.wrong(
             "process",
             "judges otherwise in another process",
-            "use nothing that changes from process to process: hash() of text, id(), time",
+            SAME_ELSEWHERE,
         )

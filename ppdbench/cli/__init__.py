@@ -22,6 +22,7 @@ from ppdbench.cli import (
     data_prepare,
     data_requests,
     leaderboard,
+    leaderboard_reproduce,
     leaderboard_site,
     train_reference,
 )
@@ -51,6 +52,7 @@ app.command("check")(check_command.run)
 app.command("list")(list_command.run)
 data.app.command("prepare")(data_prepare.run)
 data.app.command("requests")(data_requests.run)
+leaderboard.app.command("reproduce")(leaderboard_reproduce.reproduce)
 leaderboard.app.command("build")(leaderboard_site.build)
 leaderboard.app.command("serve")(leaderboard_site.serve)
 app.add_typer(data.app, name="data")

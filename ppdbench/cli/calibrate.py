@@ -61,7 +61,7 @@ def run(
     from ppdbench.benchmarks.judge.job import JudgeChoice
     from ppdbench.cli.console import Console
     from ppdbench.cli.judge import show_cost
-    from ppdbench.cli.results import show_run, write_report_if_older
+    from ppdbench.cli.results import report_and_show
     from ppdbench.errors import BudgetReached
     from ppdbench.rewards.sharding import first_process
 
@@ -96,10 +96,6 @@ def run(
                 events=console,
             )
         except (TooManyFailures, NotPersonalised, BudgetReached) as failure:
-            if failure.run is not None:
-                write_report_if_older(failure.run, console)
-                show_run(failure.run, console)
+            report_and_show(failure.run, console)
             raise
-        if folder is not None:
-            write_report_if_older(folder, console)
-            show_run(folder, console)
+        report_and_show(folder, console)

@@ -5,14 +5,13 @@ Elsewhere: the trial (`check/`), its bounds (`check/bounds.py`).
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from ppdbench.cli import options
 from ppdbench.cli.errors import reported
+from ppdbench.cli.import_path import look_beside_user_for
 
 if TYPE_CHECKING:
     from ppdbench.check.findings import Kind
@@ -38,9 +37,7 @@ def run(
         ),
     ] = None,
     suite: options.Suite = "shapes",
-    captions: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="Captions of a suite that takes them.")
-    ] = None,
+    captions: options.Captions = None,
     pairs: options.Pairs = None,
     vlm: options.Vlm = None,
     base: options.Base = None,
@@ -76,9 +73,7 @@ def run(
     from ppdbench.runs.device import resolve
 
     kind, name = _named(generator, encoder, judge, reward)
-    if ":" in name:
-        # package.module:attr may name a file beside the user; last, so that it shadows nothing.
-        sys.path.append(str(Path.cwd()))
+    look_beside_user_for(name)
     given = {"captions": captions, "pairs": pairs, "vlm": vlm, "base": base}
     job = Job(
         kind=kind,

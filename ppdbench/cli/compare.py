@@ -38,11 +38,10 @@ def run(
     """
     from ppdbench.benchmarks.compare.run import compare
     from ppdbench.cli.console import Console
-    from ppdbench.cli.results import require_run, show_run, write_report_if_older
+    from ppdbench.cli.results import report_and_show, require_run
 
     with Console(as_json=as_json, quiet=quiet) as console:
         for folder in folders:
             require_run(folder)
         path = compare(folders, out=out, events=console)
-        write_report_if_older(path, console)
-        show_run(path, console)
+        report_and_show(path, console)

@@ -10,14 +10,17 @@ import contextlib
 import io
 import sys
 import time
+from collections.abc import Iterator
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+
+from ppdbench.errors import printable
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from rich.console import Console as RichConsole
-    from rich.console import RenderableType
+    from rich.console import ConsoleOptions, RenderableType
     from rich.progress import Progress, TaskID
 
 PLAIN_SECONDS = 5.0
@@ -31,14 +34,12 @@ class Console:
     """
 
     def __init__(self, *, as_json: bool = False, quiet: bool = False) -> None:
-        from rich.console import Console as RichConsole
-
         self.as_json = as_json
         self.quiet = quiet
         self._stdout = sys.stdout
         self._stack = contextlib.ExitStack()
-        self._results = RichConsole(stderr=as_json, emoji=False)
-        self._side = RichConsole(stderr=True, emoji=False)
+        self._results = _plain_console(stderr=as_json)
+        self._side = _plain_console(stderr=True)
         self._bars: Bars | Lines = Bars(self._side) if self._side.is_terminal else Lines(self._side)
 
     def __enter__(self) -> Self:
@@ -97,6 +98,24 @@ class Console:
             self._stdout.flush()
 
 
+def _plain_console(*, stderr: bool) -> RichConsole:
+    """A console that shows signs which would steer it, in whatever is printed, as escapes."""
+    from rich.console import Console as RichConsole
+    from rich.segment import Segment
+
+    class Plain(RichConsole):
+        def render(
+            self, renderable: RenderableType, options: ConsoleOptions | None = None
+        ) -> Iterator[Segment]:
+            for each in super().render(renderable, options):
+                if each.control or each.text.isprintable():
+                    yield each
+                else:
+                    yield Segment(printable(each.text), each.style)
+
+    return Plain(stderr=stderr, emoji=False)
+
+
 class Bars:
     """Progress for a terminal: one bar a stage."""
 
@@ -135,7 +154,7 @@ def _bar_columns(console: RichConsole) -> Progress:
     )
 
     return Progress(
-        TextColumn("{task.description:<24}"),
+        TextColumn("{task.description:<24}", markup=False),  # of stages named after plug-ins
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -1,6 +1,7 @@
 """`ppdbench data`: preference pairs of real users, split once and looked at.
 
-Elsewhere: how they are split (`data/splits.py`), what is shown of it (`reports/splits.py`).
+Elsewhere: how they are split (`data/splits.py`), into which folder (`suites/split_folder.py`), what
+is shown of it (`reports/splits.py`).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from ppdbench.cli.errors import reported
 
 if TYPE_CHECKING:
     from ppdbench.cli.console import Console
-    from ppdbench.data.splits import Splits, SplitSettings
+    from ppdbench.data.splits import Splits
 
 app = typer.Typer(no_args_is_help=True, help="Preference pairs.", pretty_exceptions_enable=False)
 
@@ -79,6 +80,7 @@ def splits(
     from ppdbench.cli.console import Console
     from ppdbench.data.splits import SplitSettings
     from ppdbench.errors import UsageError
+    from ppdbench.suites.split_folder import made_splits
 
     if check_images and trust_images:
         raise UsageError(
@@ -133,52 +135,6 @@ def info(
         else:
             console.note("the source is not where it was, so it was not checked")
         _show(found, console)
-
-
-def made_splits(source: Path, settings: SplitSettings, out: Path, console: Console) -> Splits:
-    """Splits in `out`: those that are there, where they are the same, or made now."""
-    from ppdbench.data.source import find_source, pin
-    from ppdbench.data.split_files import ABOUT, holds_splits, read_splits, source_of, split_files
-    from ppdbench.data.splits import make_splits, split_key
-    from ppdbench.errors import FingerprintMismatch, UsageError, from_os_error
-    from ppdbench.rewards.file_hash import file_sha256
-    from ppdbench.runs.atomic import write_atomic
-
-    if holds_splits(source):
-        raise UsageError(
-            f"{source} holds splits, not pairs",
-            fix=f"name the pairs: {source_of(source).resolve()}",
-        )
-    path = find_source(source)
-    beside = path.parent if path.is_file() else path
-    if out.resolve() in {each.resolve() for each in (source, path, beside)}:
-        # Later the splits' own Parquet file would be taken for one of the pairs'.
-        raise UsageError(
-            f"the pairs lie in {out}, and splits need a folder of their own",
-            fix="choose another --out",
-        )
-    try:
-        out.mkdir(parents=True, exist_ok=True)  # before the work, not after it
-    except OSError as error:
-        raise from_os_error(error, out) from error
-    pinned = pin(path, sha256=file_sha256, events=console)
-    if holds_splits(out):
-        earlier = read_splits(out)
-        if split_key(earlier.source, earlier.settings) != split_key(pinned, settings):
-            raise FingerprintMismatch(
-                f"{out} holds splits of other pairs or other settings",
-                fix="choose another --out, or delete that folder",
-            )
-        console.note(f"{out} has these splits already")
-        if source_of(out).resolve() != path.resolve():
-            files = split_files(earlier, folder=out, source=path)
-            write_atomic(out / ABOUT, files[ABOUT])
-            console.note(f"noted that their pairs now lie at {path}")
-        return earlier
-    made = make_splits(path, settings, pinned=pinned, events=console)
-    for name, content in split_files(made, folder=out, source=path).items():
-        write_atomic(out / name, content)
-    return made
 
 
 def _show(found: Splits, console: Console) -> None:

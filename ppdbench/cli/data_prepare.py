@@ -1,6 +1,7 @@
 """`ppdbench data prepare`: pairs split, and encoded once for every training that follows.
 
-Elsewhere: the splits (`cli/data.py`), who encodes (a plug-in; `trainers/prepare.py` ships).
+Elsewhere: the splits (`suites/split_folder.py`), who encodes (a plug-in; `trainers/prepare.py`
+ships).
 """
 
 from __future__ import annotations
@@ -18,7 +19,6 @@ from ppdbench.cli.errors import reported
 
 if TYPE_CHECKING:
     from ppdbench.cli.console import Console
-    from ppdbench.data.assignment import SplitName
 
 SUITE = "pickapic"
 """The suite whose pairs come in files."""
@@ -83,17 +83,17 @@ def run(
     """
     from ppdbench import plugins
     from ppdbench.cli.console import Console
-    from ppdbench.data.split_files import described, read_splits
+    from ppdbench.data.split_files import described
     from ppdbench.protocols import SuiteFiles
     from ppdbench.reports.splits import split_tables
     from ppdbench.rewards.sharding import first_process
+    from ppdbench.suites.split_folder import prepared_splits
 
     share = _share(shard)
     speaks = first_process()
     with Console(as_json=as_json or not speaks, quiet=quiet or not speaks) as console:
         prepare = plugins.load("preparers", preparer)
-        _split(source, out, console)
-        splits = read_splits(out)
+        splits = prepared_splits(source, out, console)
         for table in split_tables(splits):
             console.show(table)
         facts = prepare(
@@ -131,101 +131,6 @@ def _share(text: str) -> tuple[int, int]:
             f"--shard {text} is no share", fix="write the share and how many, as 3/16; first is 1"
         )
     return int(found[1]) - 1, int(found[2])
-
-
-def _split(source: Path, out: Path, console: Console) -> None:
-    """Splits in `out`, and where the pairs of each lie; made by the first who comes.
-
-    Raises:
-        FingerprintMismatch: there are splits of other pairs.
-    """
-    from ppdbench.data.selection import SUFFIX
-    from ppdbench.data.split_files import holds_splits
-    from ppdbench.errors import FingerprintMismatch
-    from ppdbench.suites.made_once import made_once
-
-    last = out / f"train{SUFFIX}"
-    if last.exists() and not holds_splits(out):  # they are written first, and were lost
-        last.unlink(missing_ok=True)
-    made_once(last, lambda: _make(source, out, console))
-    wanted, there = _known(source), _known(out)
-    fields = [
-        name
-        for name in ("source", "split")
-        if wanted[name] is not None and wanted[name] != there[name]
-    ]
-    if fields:
-        raise FingerprintMismatch(
-            f"{out} was prepared with another {', '.join(fields)}",
-            fix="give what it was begun with, or choose another --out",
-        )
-    if not holds_splits(source):
-        _follow(source, out, console)
-
-
-def _make(source: Path, out: Path, console: Console) -> None:
-    """Make or take over the splits, and write the selections, that of training last."""
-    from ppdbench.cli.data import made_splits
-    from ppdbench.data.selection import SUFFIX
-    from ppdbench.data.source import check_pins, find_source, pin
-    from ppdbench.data.split_files import holds_splits, read_splits, source_of, split_files
-    from ppdbench.data.splits import SplitSettings
-    from ppdbench.errors import MissingPrerequisite
-    from ppdbench.rewards.file_hash import file_sha256
-    from ppdbench.runs.atomic import write_atomic
-    from ppdbench.suites.pickapic_pairs import selected_rows
-
-    if holds_splits(source):
-        splits, path = read_splits(source), find_source(source_of(source))
-        check_pins(splits.source, pin(path, sha256=file_sha256, events=console), path)
-        if source.resolve() != out.resolve():
-            for name, content in split_files(splits, folder=out, source=path).items():
-                write_atomic(out / name, content)
-    elif holds_splits(out):
-        splits, path = read_splits(out), find_source(source)
-        console.note(f"{out} has splits already")
-        pin(path, sha256=file_sha256, events=console)
-    else:
-        splits, path = made_splits(source, SplitSettings(), out, console), find_source(source)
-    kept: tuple[tuple[str, SplitName], ...] = (
-        ("validation", "validation-seen"),
-        ("train", "train"),
-    )
-    for name, split in kept:
-        rows = splits.assignment.of(split)
-        if len(rows):
-            content = selected_rows(splits, rows, folder=out, source=path)
-            write_atomic(out / f"{name}{SUFFIX}", content)
-        elif name == "train":
-            raise MissingPrerequisite(
-                f"{source} leaves no train pairs", fix="give pair data with more pairs a user"
-            )
-
-
-def _known(place: Path) -> dict[str, Any]:
-    """The files' sha256 of pairs or of splits of them, and the splits' digest or None."""
-    from ppdbench.data.source import find_source, pin
-    from ppdbench.data.split_files import holds_splits, read_splits
-    from ppdbench.rewards.file_hash import file_sha256
-
-    if holds_splits(place):
-        splits = read_splits(place)
-        return {"source": [file.sha256 for file in splits.source], "split": splits.digest}
-    pinned = pin(find_source(place), sha256=file_sha256)
-    return {"source": [file.sha256 for file in pinned], "split": None}
-
-
-def _follow(source: Path, out: Path, console: Console) -> None:
-    """Where the pairs lie elsewhere now, note it with the splits."""
-    from ppdbench.data.source import find_source
-    from ppdbench.data.split_files import ABOUT, read_splits, source_of, split_files
-    from ppdbench.runs.atomic import write_atomic
-
-    path = find_source(source)
-    if source_of(out).resolve() != path.resolve():
-        files = split_files(read_splits(out), folder=out, source=path)
-        write_atomic(out / ABOUT, files[ABOUT])
-        console.note(f"noted that the pairs now lie at {path}")
 
 
 def _show(facts: Mapping[str, Any], console: Console) -> None:

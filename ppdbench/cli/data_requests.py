@@ -51,8 +51,7 @@ def run(
         typer.Option(
             metavar="WHAT",
             help="What of a user the system is given: shots, reward_weights, profile; without it, "
-            "it draws alike for everybody. "
-            "Given again: several.",
+            "it draws alike for everybody. Given again: several.",
         ),
     ] = None,
     encoder: Annotated[
@@ -61,17 +60,12 @@ def run(
     ] = None,
     pairs: options.Pairs = None,
     vlm: options.Vlm = None,
-    captions: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Captions of a suite that takes a file."),
-    ] = None,
+    captions: options.Captions = None,
     limit: Annotated[
         int | None,
         typer.Option(min=1, metavar="N", help="Only the first captions, and users of each split."),
     ] = None,
-    samples: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Pictures a caption and user.")
-    ] = 1,
+    samples: options.Samples = 1,
     full: Annotated[
         bool, typer.Option("--full", help="The record's setting of the benchmarks of people.")
     ] = False,

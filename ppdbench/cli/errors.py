@@ -6,7 +6,6 @@ command line itself are Typer's and exit 2.
 
 from __future__ import annotations
 
-import errno
 import functools
 import traceback
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from typing import ParamSpec
 
 import typer
 
-from ppdbench.errors import Interrupted, PpdbenchError, from_os_error
+from ppdbench.errors import FULL, Interrupted, PpdbenchError, from_os_error, printable
 
 P = ParamSpec("P")
 
@@ -36,7 +35,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
             raise  # the reader went away (`| head`): Typer ends quietly
         except (Exception, KeyboardInterrupt) as error:  # the outermost border: nothing is lost
             if kwargs.get("debug"):
-                traceback.print_exception(error)
+                told = "".join(traceback.format_exception(error))
+                typer.echo(printable(told), err=True, nl=False)
             known = explain(error)
             failed, mend = ("error", "fix") if known.exit_code else ("stopped", "next")
             typer.echo(f"{failed}: {_one_line(known.cause)}", err=True)
@@ -54,8 +54,8 @@ def explain(error: BaseException) -> PpdbenchError:
         return Interrupted(
             "interrupted; what was finished is saved", fix="run the same command again to go on"
         )
-    if isinstance(error, OSError) and (error.filename or error.errno == errno.ENOSPC):
-        return from_os_error(error, Path(str(error.filename or "the run folder")))
+    if isinstance(error, OSError) and (error.filename or error.errno in FULL):
+        return from_os_error(error, Path(str(error.filename)) if error.filename else None)
     return PpdbenchError(
         f"unforeseen {type(error).__name__}: {error}",
         fix="run the same command again with --debug and report the traceback as a defect",
@@ -63,4 +63,4 @@ def explain(error: BaseException) -> PpdbenchError:
 
 
 def _one_line(text: str) -> str:
-    return " ".join(text.split())
+    return printable(" ".join(text.split()))

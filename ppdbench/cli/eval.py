@@ -5,7 +5,6 @@ Elsewhere: the job itself (`benchmarks/evaluate.py`), the page and the table (`r
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -13,6 +12,7 @@ import typer
 
 from ppdbench.cli import options
 from ppdbench.cli.errors import reported
+from ppdbench.cli.import_path import look_beside_user_for
 
 
 @reported
@@ -26,12 +26,7 @@ def run(
         ),
     ] = None,
     suite: options.Suite = "shapes",
-    captions: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE", help="The captions of a suite that takes them: PartiPrompts.tsv."
-        ),
-    ] = None,
+    captions: options.Captions = None,
     pairs: options.Pairs = None,
     vlm: options.Vlm = None,
     base: options.Base = None,
@@ -69,17 +64,13 @@ def run(
             help="Only the suite's first N captions, and the first N users of each split.",
         ),
     ] = None,
-    samples: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images for each caption and user.")
-    ] = 1,
+    samples: options.Samples = 1,
     weight_step: Annotated[
         float,
         typer.Option(metavar="STEP", help="Between the weights of benchmark interpolation."),
     ] = 0.25,
     device: options.Device = "auto",
-    batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images made at once; changes speed only.")
-    ] = 64,
+    batch_size: options.BatchSize = 64,
     fail_on_error: Annotated[
         float,
         typer.Option(
@@ -99,11 +90,9 @@ def run(
     """
     from ppdbench.benchmarks.evaluate import TooManyFailures, evaluate
     from ppdbench.cli.console import Console
-    from ppdbench.cli.results import show_run, write_report_if_older
+    from ppdbench.cli.results import report_and_show
 
-    if any(":" in name for name in model or []):
-        # package.module:attr may name a file beside the user; last, so that it shadows nothing.
-        sys.path.append(str(Path.cwd()))
+    look_beside_user_for(*(model or []))
     with Console(as_json=as_json, quiet=quiet) as console:
         try:
             folder = evaluate(
@@ -127,8 +116,6 @@ def run(
             )
         except TooManyFailures as failure:
             # All files are written: show what there is, then say why the headline is not.
-            write_report_if_older(failure.run, console)
-            show_run(failure.run, console)
+            report_and_show(failure.run, console)
             raise
-        write_report_if_older(folder, console)
-        show_run(folder, console)
+        report_and_show(folder, console)

@@ -6,7 +6,6 @@ Elsewhere: the job itself (`benchmarks/side_by_side.py`), a folder of shots
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ import typer
 
 from ppdbench.cli import options
 from ppdbench.cli.errors import reported
+from ppdbench.cli.import_path import look_beside_user_for
 
 
 @reported
@@ -67,9 +67,7 @@ def run(
     from ppdbench.cli.console import Console
     from ppdbench.protocols import SuiteFiles
 
-    if ":" in model:
-        # package.module:attr may name a file beside the user; last, so that it shadows nothing.
-        sys.path.append(str(Path.cwd()))
+    look_beside_user_for(model)
     with Console(as_json=as_json, quiet=quiet) as console:
         folder = side_by_side(
             model,

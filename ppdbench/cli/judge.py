@@ -7,7 +7,6 @@ Elsewhere: the job itself (`benchmarks/judge/run.py`), what it would take
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -15,6 +14,7 @@ import typer
 
 from ppdbench.cli import options
 from ppdbench.cli.errors import reported
+from ppdbench.cli.import_path import look_beside_user_for
 
 if TYPE_CHECKING:
     from ppdbench.cli.console import Console
@@ -71,13 +71,9 @@ def run(
         int | None,
         typer.Option(min=1, metavar="N", help="Only the first N users of each split."),
     ] = None,
-    samples: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images for each caption and user.")
-    ] = 1,
+    samples: options.Samples = 1,
     device: options.Device = "auto",
-    batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images made at once; changes speed only.")
-    ] = 64,
+    batch_size: options.BatchSize = 64,
     fail_on_error: Annotated[
         float,
         typer.Option(
@@ -100,13 +96,11 @@ def run(
     from ppdbench.benchmarks.judge.cost import judge_cost
     from ppdbench.benchmarks.judge.run import JudgeChoice, JudgeRequest, TooManyFailures, run_judge
     from ppdbench.cli.console import Console
-    from ppdbench.cli.results import show_run, write_report_if_older
+    from ppdbench.cli.results import report_and_show
     from ppdbench.errors import BudgetReached
     from ppdbench.rewards.sharding import first_process
 
-    if any(":" in name for name in (model, baseline or "")):
-        # package.module:attr may name a file beside the user; last, so that it shadows nothing.
-        sys.path.append(str(Path.cwd()))
+    look_beside_user_for(model, baseline or "")
     request = JudgeRequest(
         model=model,
         baseline=baseline,
@@ -148,13 +142,9 @@ def run(
             )
         except (TooManyFailures, BudgetReached) as failure:
             # All files are written: show what there is, then say why the headline is not.
-            if failure.run is not None:
-                write_report_if_older(failure.run, console)
-                show_run(failure.run, console)
+            report_and_show(failure.run, console)
             raise
-        if folder is not None:
-            write_report_if_older(folder, console)
-            show_run(folder, console)
+        report_and_show(folder, console)
 
 
 def show_cost(found: dict[str, Any], console: Console) -> None:

@@ -1,13 +1,12 @@
-"""`ppdbench leaderboard`: entries added from runs, checked, sealed, reproduced; recorded curves.
+"""`ppdbench leaderboard`: entries added from runs, checked and sealed; recorded curves.
 
-Elsewhere: the entries (`ppdbench/entries/`), what is done with them (`ppdbench/leaderboard/`), the
-site (`cli/leaderboard_site.py`).
+Elsewhere: the entries (`ppdbench/entries/`), what is done with them (`ppdbench/leaderboard/`),
+entries drawn again (`cli/leaderboard_reproduce.py`), the site (`cli/leaderboard_site.py`).
 """
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +17,6 @@ from ppdbench.cli.errors import reported
 
 if TYPE_CHECKING:
     from ppdbench.leaderboard.checked import Checked
-    from ppdbench.leaderboard.reproduce import Reproduction
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -176,71 +174,6 @@ def check(
         )
 
 
-@app.command("reproduce")
-@reported
-def reproduce(
-    entry: EntryName,
-    board: BoardFolder = None,
-    runs: Annotated[
-        Path,
-        typer.Option(
-            metavar="DIR",
-            help="Where it is drawn: not where the entry's own run lies, which would be compared "
-            "with itself.",
-        ),
-    ] = Path("runs-again"),
-    limit: Annotated[
-        int | None,
-        typer.Option(
-            min=1,
-            metavar="N",
-            help="Only the first N captions and users: an answer about a sample, not written.",
-        ),
-    ] = None,
-    device: options.Device = "auto",
-    batch_size: Annotated[
-        int, typer.Option(min=1, metavar="N", help="Images made at once; changes speed only.")
-    ] = 64,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
-    debug: options.Debug = False,  # noqa: ARG001  (read by `reported`)
-) -> None:
-    """Draw an entry's pictures again and compare; exit code 1 where they do not come out.
-
-    Interrupted, run the same command again: what was drawn is kept.
-    """
-    from ppdbench.cli.console import Console
-    from ppdbench.errors import PpdbenchError
-    from ppdbench.leaderboard.find import find_entries
-    from ppdbench.leaderboard.reproduce import reproduce as draw_again
-    from ppdbench.leaderboard.world import Board, default_board
-
-    place = default_board(board)
-    (folder,) = find_entries(place, [entry])
-    # package.module:attr may name a file beside the user; last, so that it shadows nothing.
-    sys.path.append(str(Path.cwd()))
-    with Console(as_json=as_json, quiet=quiet) as console:
-        found = draw_again(
-            folder,
-            Board(place),
-            runs=runs,
-            limit=limit,
-            device=device,
-            batch_size=batch_size,
-            events=console,
-        )
-        console.line(_said(found))
-        if found.written:
-            console.place("written", found.written)
-        console.json(json.dumps(_as_json(found), indent=2))
-    if not found.succeeded:
-        raise PpdbenchError(
-            f"{folder.name} did not come out again: {_said(found)}",
-            fix="draw it on a machine of the kind that its authors used; where the records are "
-            "yours and wrong, add the entry anew",
-        )
-
-
 @app.command("seal")
 @reported
 def seal(
@@ -306,34 +239,3 @@ def _show_checked(checked: Checked, console: Any) -> None:
         console.line(f"  {problem}")
     if len(checked.problems) > 20:
         console.line(f"  and {len(checked.problems) - 20} more (--json has all)")
-
-
-def _said(found: Reproduction) -> str:
-    """What drawing again gave, in a sentence."""
-    from ppdbench.leaderboard.check import RATE_TOLERANCE, TOLERANCE
-
-    head = f"{found.n_identical:,} of {found.n:,} pictures are identical"
-    if found.n_identical < found.n or found.largest or found.n_facts_differ:
-        where = f" ({found.largest_at})" if found.largest_at else ""
-        head += (
-            f"; no score differs by more than {found.largest:.3g} standard "
-            f"deviations of the baseline's{where}, {TOLERANCE:g} are allowed, and the classifier "
-            f"says something else of {found.n_facts_differ:,}; no rate moves by more than "
-            f"{found.largest_rate:.3g}, {RATE_TOLERANCE:g} are allowed"
-        )
-    if found.n_missing:
-        head += f"; {found.n_missing:,} records were not drawn again"
-    if found.sample:
-        came = "came out again" if found.succeeded else "did not come out again"
-        return f"{head}. A sample of {found.n:,} of {found.n_records:,} records {came}; no tier."
-    return f"{head}. Tier: {'reproduced' if found.succeeded else 'not reproduced'}."
-
-
-def _as_json(found: Reproduction) -> dict[str, Any]:
-    from dataclasses import asdict
-
-    said = asdict(found)
-    said["written"] = str(found.written) if found.written else None
-    for name in ("largest", "largest_rate"):  # JSON knows no infinity
-        said[name] = said[name] if said[name] < float("inf") else None
-    return {**said, "succeeded": found.succeeded}

@@ -15,6 +15,14 @@ Device = Annotated[
         metavar="DEVICE", help="cpu, cuda, cuda:1, mps; auto: cuda where there is one, else cpu."
     ),
 ]
+BatchSize = Annotated[
+    int, typer.Option(min=1, metavar="N", help="Images made at once; changes speed only.")
+]
+Samples = Annotated[int, typer.Option(min=1, metavar="N", help="Images for each caption and user.")]
+Captions = Annotated[
+    Path | None,
+    typer.Option(metavar="FILE", help="The captions of a suite that takes them: PartiPrompts.tsv."),
+]
 Pairs = Annotated[
     Path | None,
     typer.Option(

@@ -49,7 +49,11 @@ def measured_run(folder: Path) -> dict[str, Any]:
 
 
 def write_report_if_older(folder: Path, console: Console) -> None:
-    """Build report.html unless the one that is there was built from this summary."""
+    """Build report.html unless the one that is there was built from this summary.
+
+    Who writes a summary takes the page of the one before away (`benchmarks.summary_file`): times
+    alone would not tell where the clock was set back in between.
+    """
     page, summary = folder / "report.html", folder / "summary.json"
     if page.is_file() and page.stat().st_mtime_ns >= summary.stat().st_mtime_ns:
         return
@@ -73,6 +77,13 @@ def write_page(folder: Path) -> None:
         from ppdbench.reports.html import write_report
 
         write_report(folder)
+
+
+def report_and_show(folder: Path | None, console: Console) -> None:
+    """Build the page of what a command made if it is older, and show it; None is nothing made."""
+    if folder is not None:
+        write_report_if_older(folder, console)
+        show_run(folder, console)
 
 
 def show_run(folder: Path, console: Console) -> None:

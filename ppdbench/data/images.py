@@ -9,7 +9,7 @@ import hashlib
 import io
 from typing import TYPE_CHECKING
 
-from ppdbench.errors import PpdbenchError
+from ppdbench.errors import PpdbenchError, one_line
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -29,17 +29,20 @@ def decode_image(data: bytes, *, name: str = "the image") -> Image:
     """Decode PNG or JPEG bytes into an RGB image; alpha is dropped, as the scorers do.
 
     Raises:
-        PpdbenchError: the bytes are truncated or are neither PNG nor JPEG; `name` is in its cause.
+        PpdbenchError: the bytes are truncated, are neither PNG nor JPEG, or would decode to more
+            than `MOST_PIXELS`; `name` is in its cause.
     """
     from PIL import Image as PilImage
 
     try:
         # Naming the formats keeps Pillow's many other decoders away from foreign bytes.
         with PilImage.open(io.BytesIO(data), formats=("PNG", "JPEG")) as image:
+            _require_bounded(image)
             return image.convert("RGB")
-    except (OSError, SyntaxError, ValueError, PilImage.DecompressionBombError) as error:
+    except Exception as error:  # what decoders raise on damaged bytes is no closed list
         raise PpdbenchError(
-            f"{name} cannot be decoded: {error}", fix="replace it by a whole PNG or JPEG file"
+            f"{name} cannot be decoded: {one_line(error)}",
+            fix="replace it by a whole PNG or JPEG file",
         ) from error
 
 
@@ -56,6 +59,8 @@ READABLE = ("PNG", "JPEG", "WEBP", "TIFF", "BMP", "GIF")
 """Formats of images that people score; Pillow's other decoders stay away from foreign bytes."""
 MOST_PIXELS = 89_478_485
 """Pixels an image may decode to: Pillow's own limit, above which it warns of a bomb."""
+LONGEST_SIDE = 65_535
+"""Pixels of a side: JPEG's own limit. Decoders hold whole rows beside the picture."""
 
 
 def read_image(data: bytes, *, name: str = "the image") -> Image:
@@ -79,19 +84,27 @@ def read_image(data: bytes, *, name: str = "the image") -> Image:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of bombs and odd tags: the file is named below
             image = PilImage.open(io.BytesIO(data), formats=READABLE)
-            if image.width * image.height > MOST_PIXELS:
-                raise PilImage.DecompressionBombError(
-                    f"it would decode to {image.width * image.height / 1e6:.0f} megapixels, "
-                    f"and {MOST_PIXELS / 1e6:.0f} are allowed"
-                )
+            _require_bounded(image)
             image.load()
-    except UnidentifiedImageError:
-        cause = f"{name} cannot be decoded: it is none of {', '.join(READABLE)}"
     except Exception as error:  # what decoders raise on damaged bytes is no closed list
-        cause = f"{name} cannot be decoded: {error}"
-    else:
-        return image
-    raise PpdbenchError(cause, fix="replace it by a whole image file")
+        unknown = isinstance(error, UnidentifiedImageError)
+        why = f"it is none of {', '.join(READABLE)}" if unknown else one_line(error)
+        raise PpdbenchError(
+            f"{name} cannot be decoded: {why}", fix="replace it by a whole image file"
+        ) from error
+    return image
+
+
+def _require_bounded(image: Image) -> None:
+    """Look at the size that a header says, before memory is taken for it."""
+    from PIL import Image as PilImage
+
+    pixels = image.width * image.height
+    if pixels > MOST_PIXELS or max(image.size) > LONGEST_SIDE:
+        raise PilImage.DecompressionBombError(
+            f"it would decode to {pixels / 1e6:.0f} megapixels, and {MOST_PIXELS / 1e6:.0f} are "
+            f"allowed, {LONGEST_SIDE:,} pixels a side"
+        )
 
 
 def pixel_sha256(image: Image) -> str:

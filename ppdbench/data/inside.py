@@ -34,7 +34,11 @@ def read_inside(folder: Path, name: str, where: str) -> bytes:
 
 
 def path_inside(folder: Path, name: str, where: str) -> Path:
-    """Where a file of the folder lies; arguments and errors as `read_inside`."""
+    """Where a file of the folder lies; arguments as of `read_inside`.
+
+    Raises:
+        UsageError: as `read_inside`, but that nothing was read.
+    """
     try:
         root = folder.resolve(strict=True)
         path = (root / name).resolve(strict=True)

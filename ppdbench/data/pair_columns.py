@@ -7,10 +7,14 @@ Elsewhere: the schema (`pickapic_rows`), whole pairs (`pickapic`), which files a
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.pickapic_rows import unreadable
 from ppdbench.errors import PpdbenchError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 FACTS = {
     "caption": "string",
@@ -60,7 +64,12 @@ def check_types(file: Path) -> None:
     import pyarrow as pa
 
     schema = open_columns(file).schema_arrow
-    wanted = {**FACTS, **dict.fromkeys(UIDS, "string"), **dict.fromkeys(IMAGES, "binary")}
+    wanted = {
+        **FACTS,
+        **dict.fromkeys((*UIDS, "model_0", "model_1"), "string"),
+        **dict.fromkeys(IMAGES, "binary"),
+        "num_example_per_prompt": "double",
+    }
     for name, kind in wanted.items():
         if name not in schema.names:
             continue
@@ -87,6 +96,20 @@ def has_uids(file: Path) -> bool:
     return True
 
 
+def whole_numbers(column: Any) -> NDArray[np.int64]:
+    """(N,) the 64-bit numbers of a column.
+
+    Raises:
+        ValueError: it is of another type, or has gaps.
+    """
+    import pyarrow as pa
+
+    if column.type != pa.int64() or column.null_count:
+        raise ValueError(f"a column is {column.type} with {column.null_count} gaps")
+    found: NDArray[np.int64] = column.to_numpy()
+    return found
+
+
 def image_rows(source: Any, group: int) -> int:
     """Rows of a row group whose images are about `IMAGE_BYTES`."""
     size = sum(int(_about(source, group, name).total_uncompressed_size) for name in IMAGES)
@@ -103,6 +126,17 @@ def _nulls(source: Any, group: int, name: str) -> int:
 
 
 def _about(source: Any, group: int, name: str) -> Any:
-    """Metadata of a column in a row group; of what a file has besides, any may be nested."""
+    """Metadata of a column in a row group; of what a file has besides, any may be nested.
+
+    Raises:
+        pyarrow.ArrowInvalid: it is damaged.
+    """
+    import pyarrow as pa
+
     leaves = [source.schema.column(number).path for number in range(len(source.schema))]
-    return source.metadata.row_group(group).column(leaves.index(name))
+    number = leaves.index(name)
+    found = source.metadata.row_group(group).column(number)
+    if found.physical_type != source.schema.column(number).physical_type:
+        # Asked for its statistics, pyarrow would end the process.
+        raise pa.ArrowInvalid(f"{name} is said to be {found.physical_type} in row group {group}")
+    return found

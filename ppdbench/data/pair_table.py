@@ -169,6 +169,8 @@ class _Reader:
             count = int(source.metadata.row_group(group).num_rows)
             try:
                 rows = self._rows(source, group)
+                if len(rows.reason) != count:  # some damage ends it early, silently
+                    raise OSError(f"{len(rows.reason)} of {count} rows")
                 if not (self.by_uid and self.images == "trust") and (rows.reason == USABLE).any():
                     self._look(source, group, rows)
             except unreadable():

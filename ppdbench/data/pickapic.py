@@ -21,6 +21,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
+from ppdbench.data.pair_columns import check_types
 from ppdbench.data.pickapic_rows import (
     COLUMNS,
     check_columns,
@@ -60,22 +61,16 @@ def read_pairs(path: Path, *, report: ReadReport | None = None) -> Iterator[Pref
 
     Raises:
         MissingPrerequisite: no such file, or a required column is absent (all are named).
-        PpdbenchError: a file is not Parquet. Both are raised at the call, not at the first pair.
+        PpdbenchError: a file is not Parquet, or a column has another type than it should. Both are
+            raised at the call, not at the first pair.
     """
     if (selected := _selection(path)) is not None:
         return _counted(selected.pairs(), report if report is not None else ReadReport())
     files = parquet_files(path)
     for file in files:
         check_columns(file)
+        check_types(file)
     return _pairs(files, report if report is not None else ReadReport())
-
-
-def read_batches(
-    path: Path, batch_size: int, *, report: ReadReport | None = None
-) -> Iterator[list[PreferencePair]]:
-    """Yield the pairs of `read_pairs` in lists of `batch_size`; the last may be shorter."""
-    pairs = read_pairs(path, report=report)
-    return iter(lambda: list(islice(pairs, batch_size)), [])
 
 
 def count_rows(path: Path) -> int:
@@ -100,6 +95,7 @@ def user_ids(path: Path) -> list[int]:
     found: set[int] = set()
     for file in parquet_files(path):
         check_columns(file)
+        check_types(file)
         try:
             for batch in open_parquet(file).iter_batches(columns=["user_id"], use_threads=False):
                 users = pc.unique(batch.column(0)).to_pylist()
@@ -190,6 +186,8 @@ def _rows(file: Path, report: ReadReport) -> Iterator[dict[str, Any] | None]:
                 left -= len(rows)
                 yield from rows
         except unreadable():
+            pass  # as where damage ends a row group early, and says nothing
+        if left > 0:
             report.skipped["row group unreadable"] += left
             yield from (None for _ in range(left))  # keeps the numbers of later rows
 

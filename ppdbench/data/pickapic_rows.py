@@ -6,6 +6,7 @@ Schema: https://huggingface.co/datasets/yuvalkirstain/pickapic_v2
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -74,7 +75,7 @@ def open_parquet(file: Path) -> Any:
     try:
         # Not mapped, a whole column chunk would be loaded at once.
         return pq.ParquetFile(file, memory_map=True)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise PpdbenchError(
             f"{file} is not a readable Parquet file: {reason}", fix="download or write it again"
@@ -130,6 +131,8 @@ def pair_of(row: Mapping[str, Any], number: int) -> PreferencePair:
     identity = row.get("ranking_id")
     different = row.get("are_different")
     per_prompt = row.get("num_example_per_prompt")
+    if per_prompt is None or not math.isfinite(per_prompt):  # whole numbers with gaps may be floats
+        per_prompt = 1
     return PreferencePair(
         id=str(number if identity is None else identity),
         caption=row["caption"],
@@ -141,7 +144,7 @@ def pair_of(row: Mapping[str, Any], number: int) -> PreferencePair:
         model_0=row.get("model_0") or "",
         model_1=row.get("model_1") or "",
         are_different=different is None or bool(different),
-        num_example_per_prompt=1 if per_prompt is None else int(per_prompt),
+        num_example_per_prompt=int(per_prompt),
     )
 
 

@@ -14,6 +14,8 @@ import yaml
 
 DEEPEST = 24
 MOST_NODES = 60_000
+LARGEST = 10**300
+"""Of a whole number; Python itself refuses to print one of more than 4,300 digits."""
 _TIMESTAMP = "tag:yaml.org,2002:timestamp"
 
 _Base: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -24,6 +26,15 @@ class _Loader(_Base):  # type: ignore[misc]  # one of two, by what PyYAML was bu
     """Safe, and a date is a text."""
 
 
+def _bounded_int(loader: Any, node: Any) -> int:
+    """A whole number that can be written again, and be a float."""
+    number: int = loader.construct_yaml_int(node)
+    if abs(number) >= LARGEST:
+        raise ValueError(f"line {node.start_mark.line + 1}: a number of more than 300 digits")
+    return number
+
+
+_Loader.add_constructor("tag:yaml.org,2002:int", _bounded_int)
 _Loader.yaml_implicit_resolvers = {
     letter: [(tag, pattern) for tag, pattern in resolvers if tag != _TIMESTAMP]
     for letter, resolvers in _Base.yaml_implicit_resolvers.items()

@@ -99,6 +99,8 @@ def judge(batch: Any, start: int, *, by_uid: bool) -> Rows:
     left = np.flatnonzero(reason == USABLE)
     for side, name in enumerate(UIDS if by_uid else ()):
         uids = batch.column(name).cast("string").take(pa.array(left)).to_pylist()
+        if None in uids:
+            raise pa.ArrowInvalid(f"{name} has gaps, and the file's statistics say it has none")
         images[left, side] = hashes(uid.encode() for uid in uids)
     return Rows(
         reason=reason,

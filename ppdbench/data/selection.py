@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.images import is_png_or_jpeg
+from ppdbench.data.pair_columns import whole_numbers
 from ppdbench.data.pickapic_rows import pair_of, parquet_files, unusable
 from ppdbench.data.source import PinnedFile
 from ppdbench.data.source_rows import SourceRows
@@ -73,7 +74,11 @@ class Selection:
             MissingPrerequisite: it is not there, or its files have other sizes.
             PpdbenchError: a file is cut short.
         """
-        if not self.place.exists():
+        try:
+            there = self.place.exists()
+        except OSError:  # a name that no file can have
+            there = False
+        if not there:
             raise MissingPrerequisite(
                 f"the pairs that were selected are not at {self.place}",
                 fix="put them there, or prepare or split them where they lie now",
@@ -163,17 +168,21 @@ def read_selection(path: Path) -> Selection:
         table = pq.read_table(path)
         about = json.loads(table.schema.metadata[_ABOUT].decode("utf-8", "surrogateescape"))
         version = about["schema_version"]
-        rows, ids, users = (table.column(name).to_numpy() for name in _COLUMNS)
+        rows, ids, users = (whole_numbers(table.column(name)) for name in _COLUMNS)
+        if len(rows) and (rows[0] < 0 or (rows[1:] <= rows[:-1]).any()):
+            raise ValueError("its rows are not ascending")
         source = tuple(PinnedFile(**file) for file in about["source"])
-        place = path.parent.resolve() / about["place"]
-    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError) as error:
+        if not all(type(file.bytes) is int and isinstance(file.sha256, str) for file in source):
+            raise ValueError("a file of its source has no size and sha256")
+        place = (path.parent.resolve() / about["place"]).resolve()
+    except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, RecursionError) as error:
         raise PpdbenchError(f"{path} is damaged: {one_line(error)}", fix=_AGAIN) from error
     if version != SCHEMA_VERSION:
         raise PpdbenchError(
             f"{path} is of schema version {version}, and this ppdbench reads {SCHEMA_VERSION}",
             fix=_AGAIN,
         )
-    return Selection(place=place.resolve(), source=source, rows=rows, ids=ids, users=users)
+    return Selection(place=place, source=source, rows=rows, ids=ids, users=users)
 
 
 def _pair(row: Mapping[str, Any], identity: int, file: Path) -> PreferencePair:

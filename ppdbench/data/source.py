@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ppdbench.data.pair_columns import check_types
 from ppdbench.data.pickapic_rows import check_columns, parquet_files, row_count
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import Events
@@ -63,22 +64,27 @@ def source_files(path: Path) -> list[Path]:
 
     Raises:
         MissingPrerequisite: no such file, or a required column is absent.
-        PpdbenchError: one is not Parquet, or is cut short.
+        PpdbenchError: one is not Parquet, is cut short, or has a column of another type.
     """
     files = parquet_files(path)
     for file in files:
         check_columns(file)
+        check_types(file)
     return files
 
 
-def file_sha256(path: Path) -> str:
-    """A file's sha256, in hex, by reading all of it."""
+def read_sha256(path: Path) -> str:
+    """A file's sha256, in hex, by reading all of it; `rewards.file_hash` remembers large ones.
+
+    Raises:
+        OSError: it cannot be read.
+    """
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def pin(
-    path: Path, *, sha256: Hash = file_sha256, events: Events | None = None
+    path: Path, *, sha256: Hash = read_sha256, events: Events | None = None
 ) -> tuple[PinnedFile, ...]:
     """Name, sha256 and size of each file of a source, in the order in which they are read.
 

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench.data.assignment import ROLES, SPLITS, Assignment, SplitSettings, Step
+from ppdbench.data.pair_columns import whole_numbers
 from ppdbench.data.source import PinnedFile
 from ppdbench.data.splits import Splits
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, one_line
@@ -100,7 +101,7 @@ def _about(path: Path) -> Mapping[str, Any]:
     try:
         found = json.loads(path.read_bytes())
         version = found["schema_version"]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise PpdbenchError(f"{path} is damaged: {one_line(error)}", fix=_AGAIN) from error
     if version != SCHEMA_VERSION:
         raise PpdbenchError(
@@ -143,14 +144,14 @@ def _assignment(path: Path) -> Assignment:
     try:
         table = pq.read_table(path).combine_chunks()
         column = {name: table.column(name) for name in table.schema.names}
-        captions = column["caption"].to_pylist()
+        captions = column["caption"].cast(pa.string()).to_pylist()
         return Assignment(
-            pair=column["pair_id"].to_numpy(),
-            row=column["row"].to_numpy(),
-            user=column["user_id"].to_numpy(),
+            pair=whole_numbers(column["pair_id"]),
+            row=whole_numbers(column["row"]),
+            user=whole_numbers(column["user_id"]),
             split=_codes(column["split"], SPLITS),
             role=_codes(column["role"], ROLES),
-            group=np.asarray(pc.fill_null(column["group"], -1)).astype(np.int32),
+            group=np.asarray(pc.fill_null(column["group"].cast(pa.int32()), -1)).astype(np.int32),
             captions={n: text for n, text in enumerate(captions) if text is not None},
         )
     except (pa.ArrowException, OSError, KeyError, ValueError) as error:

@@ -22,6 +22,7 @@ from ppdbench.entries.recorded import Baseline
 from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Checkpoint
 from ppdbench.runs.atomic import write_atomic
+from ppdbench.runs.json_file import finite_json
 from ppdbench.runs.results import reward_key
 
 if TYPE_CHECKING:
@@ -145,7 +146,7 @@ def recorded_curves(
             note(f"the curves on record are left out: {differing[0]}")
             return Curves()
         rows = _rows(header, lines)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         note(f"the curves on record are left out: {FILE} is damaged: {error!r}")
         return Curves()
     return Curves(rows=rows, sha256=hashlib.sha256(data).hexdigest())
@@ -200,7 +201,7 @@ def _kept(path: Path, setting: Setting, captions: Sequence[str]) -> Kept:
         kept: Kept = {name: (about, []) for name, about in header["rows"].items()}
         for line in lines:
             kept[line["row"]][1].append(line)
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, LookupError, TypeError, AttributeError) as error:
         raise PpdbenchError(f"{path} is damaged: {error!r}", fix=fix) from error
     if differing:
         raise PpdbenchError(f"{path} holds curves of another run: {differing[0]}", fix=fix)
@@ -213,7 +214,7 @@ def _parsed(data: bytes) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     Raises:
         ValueError: it has another schema, or is not whole.
     """
-    header, *lines = [json.loads(line) for line in data.splitlines()]
+    header, *lines = [finite_json(line) for line in data.splitlines()]
     if header["schema_version"] != SCHEMA_VERSION:
         raise ValueError(f"it has schema_version {header['schema_version']}")
     if len(lines) != header["n"]:
@@ -291,6 +292,8 @@ def _means(
     columns = [*line["scores"], *(line[name] for name in MEASURED)]
     found = {}
     for caption, *numbers in zip(captions, *columns, strict=True):
+        if not all(number is None or isinstance(number, int | float) for number in numbers):
+            raise ValueError(f"a number of {caption!r} is none")
         scores, measured = numbers[: len(rewards)], numbers[len(rewards) :]
         if any(number is not None for number in numbers):
             known = zip(rewards, scores, strict=True)

@@ -7,12 +7,12 @@ waited on, and a size is looked at before the content. Elsewhere: what the files
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
+from ppdbench.data.plain_json import parse_json
 from ppdbench.entries.problems import BadEntry, Problem, shown
 from ppdbench.errors import one_line
 
@@ -94,9 +94,7 @@ def read_json(folder: Path, name: str) -> dict[str, Any]:
     """
     data = read_file(folder, name)
     try:
-        found = json.loads(
-            data.decode("utf-8"), parse_constant=_no_number, object_pairs_hook=_distinct
-        )
+        found = parse_json(data.decode("utf-8"))
     except (ValueError, RecursionError) as error:
         text = "it is nested too deep" if isinstance(error, RecursionError) else one_line(error)
         raise BadEntry(folder.name, Problem(file=name, where="", text=shown(text))) from error
@@ -116,15 +114,3 @@ def _require_plain(path: Path) -> None:
         if not stat.S_ISLNK(mode):
             text = "it is no plain file"
         raise BadEntry(path.parent.name, Problem(file=shown(path.name), where="", text=text))
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        twice = next(key for n, (key, _) in enumerate(pairs) if key in dict(pairs[:n]))
-        raise ValueError(f"the key {shown(twice, 60)!r} is there twice")
-    return found

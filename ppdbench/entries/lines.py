@@ -11,11 +11,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Literal, NoReturn, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError, with_config
 from typing_extensions import TypedDict
 
+from ppdbench.data.plain_json import no_number
 from ppdbench.entries.files import SCORES
 from ppdbench.entries.problems import Problem, shown
 from ppdbench.entries.result_lines import line_of, result_of
@@ -117,7 +118,7 @@ def _parsed(data: bytes) -> Mapping[str, Any]:
     """
     if len(data) > LONGEST_LINE:
         raise ValueError(f"{len(data):,} bytes; a line has {LONGEST_LINE:,} at most")
-    line = json.loads(data.decode("utf-8"), parse_constant=_no_number)
+    line = json.loads(data.decode("utf-8"), parse_constant=no_number)
     if not isinstance(line, dict):
         raise ValueError("it is no record")
     check = line.pop("check", None)
@@ -131,10 +132,6 @@ def _parsed(data: bytes) -> Mapping[str, Any]:
     if data != text[:-1] + b',"check":"' + _check(text).encode() + b'"}':
         raise ValueError("it is not compact JSON with each field once and `check` last")
     return line
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number")
 
 
 def _said(error: Exception) -> str:

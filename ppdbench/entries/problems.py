@@ -24,6 +24,10 @@ class Problem:
     """Line or field; empty where it is the whole file."""
     text: str
 
+    def __post_init__(self) -> None:
+        """A field's name is a stranger's text too."""
+        object.__setattr__(self, "where", shown(self.where))
+
     def __str__(self) -> str:
         place = ", ".join(part for part in (self.file, self.where) if part)
         return f"{place}: {self.text}" if place else self.text

@@ -1,4 +1,4 @@
-"""What finished runs hold of one generator, gathered for an entry, and written as its data.
+"""What finished runs hold of one generator, gathered for an entry: records, and entry.yaml.
 
 Several runs of one generator are united item by item: a run that drew everything for captions'
 owners, say, and one that drew the controls too. An item that two of them have must be the same
@@ -16,13 +16,9 @@ from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__
-from ppdbench.data.plain_yaml import write_yaml
-from ppdbench.entries.files import ENTRY, SCORES
-from ppdbench.entries.lines import write_lines
 from ppdbench.entries.result_lines import PERSONAL, RECORDED_ARMS, measured
 from ppdbench.entries.schema import VERSION, is_name
 from ppdbench.errors import PpdbenchError, UsageError, unknown_name
-from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.directory import read_spec
 from ppdbench.runs.results import Result, identities_of, read_results, read_scorers
 
@@ -80,19 +76,6 @@ def gather(runs: Sequence[Path], name: str) -> Gathered:
         training_users_digest=found[0].training_users_digest,
         runs=tuple(run for gathered in found for run in gathered.runs),
     )
-
-
-def record_entry(run: Path, name: str, out_dir: Path) -> Path:
-    """Write entry.yaml and scores.jsonl from a finished run; returns `out_dir/<name>`.
-
-    That is what other runs read of an entry; it has no figures of its own yet. Raises as `gather`.
-    """
-    gathered = gather([run], name)
-    out = out_dir / name
-    # entry.yaml last: without it the folder is no entry.
-    write_atomic(out / SCORES, write_lines(gathered.results))
-    write_atomic(out / ENTRY, write_yaml(entry_yaml(gathered, {}, {})))
-    return out
 
 
 def entry_yaml(
@@ -179,7 +162,7 @@ def _of_run(run: Path, name: str) -> Gathered:
 def _summary(run: Path) -> dict[str, Any]:
     try:
         summary: dict[str, Any] = json.loads((run / "summary.json").read_bytes())
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PpdbenchError(
             f"{run} is not finished: its summary.json cannot be read",
             fix="run its command again, then record",

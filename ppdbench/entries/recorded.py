@@ -6,7 +6,7 @@ scorers, baseline and noise are the ones of the run that reads it; else it is le
 says why. Its pictures for people count where people and truth are the run's too; of them those are
 recorded that win rates rest on. What is said is believed here, so that a run starts at once;
 `ppdbench leaderboard check` is who does not. Elsewhere: the whole of an entry (`entries.entry`),
-writing one (`entries.record`), what the numbers of a run are (`runs.results`), how entries are
+writing one (`leaderboard.add`), what the numbers of a run are (`runs.results`), how entries are
 compared (`benchmarks.rewards.figures`, `benchmarks.personal.figures`).
 """
 

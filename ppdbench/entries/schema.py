@@ -2,7 +2,7 @@
 
 Strict: an unknown field is refused, a number is no text, nothing is NaN or without bound. What is
 unknown is null, with a `reason` beside it. Elsewhere: reading them within bounds (`entries.files`,
-`entries.plain_yaml`), whether the numbers are right (`ppdbench.leaderboard.check`).
+`data.plain_yaml`), whether the numbers are right (`ppdbench.leaderboard.check`).
 """
 
 from __future__ import annotations

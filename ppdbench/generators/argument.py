@@ -11,8 +11,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
+from ppdbench import plugins
 from ppdbench.errors import UsageError, unknown_name
 
 
@@ -37,19 +38,9 @@ def target_and_options(
         if equals and option in types:
             if option in found:
                 raise UsageError(f"{name}: {option} is given twice", fix="give it once")
-            found[option] = _read(name, option, value, types[option])
+            found[option] = plugins.read_option(name, option, value, TypeAdapter(types[option]))
             target = rest if comma else ""
             continue
         if comma and equals and option.isidentifier() and not nested:
             raise unknown_name(f"option of {name}", option, types)
         return target, found
-
-
-def _read(name: str, option: str, value: str, kind: Any) -> Any:
-    try:
-        return TypeAdapter(kind).validate_strings(value)
-    except ValidationError as error:
-        raise UsageError(
-            f"{name}: {option} cannot be {value!r}: {error.errors()[0]['msg']}",
-            fix=f"give {option} another value, or leave it out",
-        ) from error

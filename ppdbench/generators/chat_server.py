@@ -3,21 +3,26 @@
 Calls run side by side and come back as they are answered; each is tried five times at most, by the
 rules of the judges' calls (`judges.retry`). A refusal, a cut answer or a call that failed is that
 chat's silence; what no call can get past (key, credit, name, no server) stops the run, and so does
-one call more than may be made. Nothing of the key is ever told. Elsewhere: addresses and keys
-(`judges.server_address`), keeping answers (`replies`).
+one call more than may be made. Nothing of the key is ever told. Elsewhere: the client
+(`judges.bounded_client`), addresses and keys (`judges.server_address`), keeping answers
+(`replies`).
 """
 
 from __future__ import annotations
 
+import asyncio
 import json
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+from ppdbench.data.plain_json import json_or_none
 from ppdbench.errors import BudgetReached, MissingPrerequisite, PpdbenchError, UsageError
 from ppdbench.generators.language_model import Silence
+from ppdbench.judges.bounded_client import bounded_client
 from ppdbench.judges.chat_body import TEMPERATURE, Form, simpler
 from ppdbench.judges.completion import clean, error_code, error_words, is_refusal
 from ppdbench.judges.openai_calls import NOT_SENT, Server
@@ -25,6 +30,7 @@ from ppdbench.judges.retry import TRIES, no_call_can_succeed, retry_after, wait,
 from ppdbench.judges.server_address import find_url, read_key
 from ppdbench.users.rewrite_prompt import Messages
 
+Send = Callable[[dict[str, Any]], str]
 MAX_TOKENS = 300
 EXAMPLE = "base_url=http://127.0.0.1:8000/v1"
 
@@ -56,7 +62,12 @@ class ChatServer:
         timeout: float,
         calls: int | None = None,
     ) -> None:
-        """See what is asked for; nothing is sent. Arguments as `language_model.language_model`."""
+        """See what is asked for; nothing is sent. Arguments as `language_model.language_model`.
+
+        Raises:
+            UsageError: no model is named, or a setting makes no sense.
+            MissingPrerequisite: there is no key, and the server is the one that needs one.
+        """
         if not model:
             raise UsageError("llm=openai: names no model", fix="name one, as in llm=openai:gpt-4o")
         if concurrency < 1 or not timeout > 0:
@@ -88,38 +99,28 @@ class ChatServer:
             MissingPrerequisite: no server, no credit, or no right to use the model.
             BudgetReached: another call is one too many.
         """
-        from openai import DefaultHttpxClient, OpenAI
-
         self._stop, self._over = None, threading.Event()
-        client = OpenAI(
-            api_key=self._server.key,
-            base_url=self._server.base_url,
-            max_retries=0,
-            timeout=self._server.timeout,
-            # A call that is sent on would be several, and elsewhere than where it is told.
-            http_client=DefaultHttpxClient(follow_redirects=False),
-        )
-        pool = ThreadPoolExecutor(self._server.concurrency)
-        try:
-            calls = {pool.submit(self._ask, client, chat): at for at, chat in enumerate(chats)}
-            for call in as_completed(calls):
-                said = call.result()
-                if said is not None:
-                    yield calls[call], said
-        finally:
-            self._over.set()  # after Ctrl-C no call in flight is made again
-            pool.shutdown(cancel_futures=True)
-            client.close()
+        with _sending(self._server) as send:
+            pool = ThreadPoolExecutor(self._server.concurrency)
+            try:
+                calls = {pool.submit(self._ask, send, chat): at for at, chat in enumerate(chats)}
+                for call in as_completed(calls):
+                    said = call.result()
+                    if said is not None:
+                        yield calls[call], said
+            finally:
+                self._over.set()  # after Ctrl-C no call in flight is made again
+                pool.shutdown(cancel_futures=True)
         if self._stop is not None:
             raise self._stop
 
-    def _ask(self, client: Any, chat: Messages) -> str | Silence | None:
+    def _ask(self, send: Send, chat: Messages) -> str | Silence | None:
         """What is said to one chat; None where it was not asked for, as nothing can be."""
         failed: list[Failed] = []
         for attempt in range(1, TRIES + 1):
             if self._stop is not None or self._over.is_set() or not self._may_call():
                 return None
-            found = self._attempt(client, chat)
+            found = self._attempt(send, chat)
             if not isinstance(found, Failed):
                 return found
             failed.append(found)
@@ -145,14 +146,14 @@ class ChatServer:
             self._calls += 1
             return True
 
-    def _attempt(self, client: Any, chat: Messages) -> str | Silence | Failed | None:
+    def _attempt(self, send: Send, chat: Messages) -> str | Silence | Failed | None:
         """Send one request; every way in which it can fail is told apart here."""
-        from openai import APIConnectionError, APIStatusError, APITimeoutError, OpenAIError
+        from openai import APIConnectionError, APIStatusError, OpenAIError
 
         form = self._form
         try:
-            answer = client.post("/chat/completions", body=self._body(chat, form), cast_to=str)
-        except APITimeoutError:
+            answer = send(self._body(chat, form))
+        except TimeoutError:
             return Failed(f"no answer in {self._server.timeout:g} s")
         except APIConnectionError as error:
             cause = error.__cause__ or error
@@ -173,7 +174,7 @@ class ChatServer:
     def _status(self, error: Any, form: Form) -> Silence | Failed | None:
         """What an HTTP error status means; None where no call can do better."""
         status: int = error.status_code
-        body = _decoded(error.response.content)
+        body = json_or_none(error.response.content)
         said = error.message if body is None else error_words(body)
         words = self._server.told(f"HTTP {status}: {said}")
         if is_refusal(status, body):
@@ -195,7 +196,7 @@ class ChatServer:
 
     def _read(self, answer: str) -> str | Silence | Failed:
         """The text of a completion; servers leave fields out and send other types."""
-        body = _decoded(answer)
+        body = json_or_none(answer)
         try:
             choice = body["choices"][0]
             message, ended = choice["message"], choice.get("finish_reason")
@@ -209,9 +210,26 @@ class ChatServer:
         return self._server.hide(clean(said)) if isinstance(said, str) else Silence("no text came")
 
 
-def _decoded(content: str | bytes) -> Any:
-    """JSON, or None."""
+@contextmanager
+def _sending(server: Server) -> Iterator[Send]:
+    """What sends a body and gives its answer, from any thread, in the time of one attempt.
+
+    The client lives in an event loop of its own thread, as only there one limit holds for all of
+    an answer: TimeoutError is raised however slowly it trickles.
+    """
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever, daemon=True)
+    thread.start()
+    client = bounded_client(server.base_url, server.key)
+
+    async def sent(body: dict[str, Any]) -> str:
+        async with asyncio.timeout(server.timeout):
+            return await client.post("/chat/completions", body=body, cast_to=str)
+
     try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None
+        yield lambda body: asyncio.run_coroutine_threadsafe(sent(body), loop).result()
+    finally:
+        asyncio.run_coroutine_threadsafe(client.close(), loop).result()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -45,7 +45,9 @@ class LoadedIpAdapter:
                 local_files_only=True,
                 **_no_encoder(pipe),
             )
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+        except MissingPrerequisite:
+            raise
+        except Exception as error:  # what libraries raise on damaged files is no closed list
             raise MissingPrerequisite(
                 f"the IP-Adapter {adapter.weights} does not fit: {one_line(error)}",
                 fix="name one that was trained for this kind of pipeline, and its image encoder "

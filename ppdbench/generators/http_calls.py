@@ -1,7 +1,8 @@
 """JSON asked for over HTTP: bounded in time and size, and of one place only.
 
-A server is a stranger: its answer may be an error page, endless, or never come. Elsewhere: what is
-asked and what an answer means (`http_messages`, `openai_image_calls`).
+A server is a stranger: its answer may be an error page, endless, or never come. Elsewhere: the time
+that an answer has (`http_deadline`), what is asked and what an answer means (`http_messages`,
+`openai_image_calls`).
 """
 
 from __future__ import annotations
@@ -12,11 +13,13 @@ import socket
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
+from ppdbench.data.plain_json import json_or_none
 from ppdbench.errors import one_line
+from ppdbench.generators.http_deadline import handlers
 from ppdbench.judges.completion import error_words
 from ppdbench.judges.retry import retry_after
 
@@ -62,7 +65,12 @@ class JsonServer:
     """A server that is asked for JSON."""
 
     def __init__(
-        self, url: str, *, timeout: float, headers: Mapping[str, str] = MappingProxyType({})
+        self,
+        url: str,
+        *,
+        timeout: float,
+        headers: Mapping[str, str] = MappingProxyType({}),
+        hide: Callable[[str], str] = str,
     ) -> None:
         """Note where it is; nothing is sent.
 
@@ -70,16 +78,17 @@ class JsonServer:
             url: `http(s)://host:port/path`; what is asked for lies below.
             timeout: seconds that a request may take, until the last byte of its answer.
             headers: sent with every request.
+            hide: takes out of what a server says what is not to be told, before it is clipped.
         """
         self.url = url
         self.timeout = timeout
         self._headers = dict(headers)
-        self._opener = urllib.request.build_opener(_NoRedirect)
+        self._hide = hide
+        self._opener = urllib.request.build_opener(_NoRedirect, *handlers())
 
     def get(self, path: str, *, most: int) -> Any:
         """The JSON at a path; raises as `post`."""
-        request = urllib.request.Request(f"{self.url}{path}", headers=self._headers)  # noqa: S310
-        return self._send(request, most)
+        return self._send(path, None, {}, most)
 
     def post(self, path: str, body: Any, *, most: int) -> Any:
         """The JSON that answers another.
@@ -93,13 +102,15 @@ class JsonServer:
             Unanswered: no server, no answer in time, an error status, too many bytes, no JSON.
         """
         data = json.dumps(body, allow_nan=False).encode()
-        headers = {"Content-Type": "application/json", **self._headers}
-        request = urllib.request.Request(f"{self.url}{path}", data, headers)  # noqa: S310
-        return self._send(request, most)
+        return self._send(path, data, {"Content-Type": "application/json"}, most)
 
-    def _send(self, request: urllib.request.Request, most: int) -> Any:
+    def _send(self, path: str, data: bytes | None, headers: Mapping[str, str], most: int) -> Any:
         until = time.monotonic() + self.timeout
-        request.add_header("Accept", "application/json")
+        request = urllib.request.Request(  # noqa: S310 - its makers take http and https alone
+            f"{self.url}{path}",
+            data,
+            {"Accept": "application/json", **headers, **self._headers},
+        )
         try:
             with self._opener.open(request, timeout=self.timeout) as answer:
                 data = _read(answer, most, until)
@@ -120,8 +131,9 @@ class JsonServer:
                 f"{self.url} is an address that cannot be asked: {one_line(error)}", sent=False
             ) from error
         except (OSError, http.client.HTTPException) as error:
-            raise Unanswered(f"the connection to {self.url} broke: {one_line(error)}") from error
-        return _json(data)
+            broke = one_line(Exception(self._hide(str(error) or type(error).__name__)))
+            raise Unanswered(f"the connection to {self.url} broke: {broke}") from error
+        return self._json(data)
 
     def _refused(self, error: urllib.error.HTTPError) -> Unanswered:
         """What an error status says."""
@@ -133,17 +145,26 @@ class JsonServer:
             data = error.read(MOST_OF_ERROR)
         except (OSError, http.client.HTTPException):
             data = b""
-        try:
-            body = json.loads(data)
-        except (ValueError, RecursionError):
-            body = None
-        said = _start(data) if body is None else error_words(body)
+        body = json_or_none(data)
+        said = self._start(data) if body is None else error_words(body)
+        words = self._hide(str(said or error.reason))
         return Unanswered(
-            f"HTTP {status} of {self.url}: {one_line(Exception(said or error.reason), 200)}",
+            f"HTTP {status} of {self.url}: {one_line(Exception(words), 200)}",
             status=status,
             body=body,
             after=retry_after({name.lower(): value for name, value in error.headers.items()}),
         )
+
+    def _json(self, data: bytes) -> Any:
+        try:
+            return json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise Unanswered(f"the answer is no JSON: {self._start(data)!r}") from error
+
+    def _start(self, data: bytes) -> str:
+        """The first words of an answer; hidden in more of it than is told, as a key may be cut."""
+        text = self._hide(data[:MOST_OF_ERROR].decode("utf-8", "replace"))
+        return " ".join(text[:400].split())[:80]
 
 
 def _read(answer: http.client.HTTPResponse, most: int, until: float) -> bytes:
@@ -158,14 +179,3 @@ def _read(answer: http.client.HTTPResponse, most: int, until: float) -> bytes:
     if answer.length:  # bytes that were announced and did not come
         raise Unanswered("the connection broke in the middle of the answer")
     return bytes(data)
-
-
-def _json(data: bytes) -> Any:
-    try:
-        return json.loads(data)
-    except (ValueError, RecursionError) as error:
-        raise Unanswered(f"the answer is no JSON: {_start(data)!r}") from error
-
-
-def _start(data: bytes) -> str:
-    return " ".join(data[:400].decode("utf-8", "replace").split())[:80]

@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 Text = Annotated[str, StringConstraints(min_length=1, max_length=2000)]
 BYTES_A_PIXEL = 12
 """Of a picture in an answer at most: four channels of 16 bits, in base64."""
+DEEPEST = 20
+"""Levels of lists and objects in what a server says of its settings."""
 BYTES_BESIDE = 65_536
 """Of an answer, and of each picture in it, beside the pixels."""
 
@@ -61,9 +63,19 @@ class Info(BaseModel):
     @field_validator("settings")
     @classmethod
     def _can_be_recorded(cls, found: dict[str, Any]) -> dict[str, Any]:
-        """Refuse NaN and half a character, which Python's JSON takes and no record does."""
+        """Refuse what Python reads and no record holds: NaN, half a character, deep nesting."""
+        if not _is_flat(found, DEEPEST):
+            raise ValueError(f"nested deeper than {DEEPEST} levels")
         json.dumps(found, allow_nan=False, ensure_ascii=False).encode()
         return found
+
+
+def _is_flat(found: object, levels: int) -> bool:
+    """Whether lists and objects lie in each other at most so many levels deep."""
+    if not isinstance(found, dict | list):
+        return True
+    inner = found.values() if isinstance(found, dict) else found
+    return levels > 0 and all(_is_flat(each, levels - 1) for each in inner)
 
 
 def read_info(found: object) -> Info:

@@ -20,10 +20,11 @@ import stat
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 from ppdbench.data.captioned import printable
 from ppdbench.data.inside import MOST_BYTES, leads_out, path_inside
+from ppdbench.data.plain_json import distinct, no_number
 from ppdbench.errors import UsageError, one_line, unknown_name
 
 FILE = "manifest.jsonl"
@@ -120,7 +121,7 @@ def _entries(
 ) -> Iterator[tuple[str, dict[str, Any]]]:
     """Each line's place and object."""
     # One for all lines: `json.loads` would make one for each.
-    decoder = json.JSONDecoder(object_pairs_hook=_object, parse_constant=_no_number)
+    decoder = json.JSONDecoder(object_pairs_hook=distinct, parse_constant=no_number)
     for number, line in _lines(folder, path, digest):
         if line.isspace():
             continue
@@ -140,17 +141,6 @@ def _entries(
         yield place, entry
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands there twice")
-    return found
-
-
-def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is no number of JSON")
-
-
 def _read(entry: Mapping[str, Any], place: str) -> tuple[Asked, Listed]:
     caption, user, seed, file, sha256 = (entry.get(name) for name in KEYS[:5])
     wrong = None
@@ -159,6 +149,8 @@ def _read(entry: Mapping[str, Any], place: str) -> tuple[Asked, Listed]:
         raise UsageError(f"{place}: {error.cause}", fix=error.fix)
     if not isinstance(caption, str) or not isinstance(file, str) or not file or "\0" in file:
         wrong = f"{'caption' if not isinstance(caption, str) else 'file'} is no text"
+    elif not file.isascii() and not _can_name(file):
+        wrong = "file is no name that a file can have"
     elif "user" not in entry or not (user is None or isinstance(user, str)):
         wrong = "user is neither an id in quotes nor null"
     elif type(seed) is not int or not 0 <= seed < 2**64:
@@ -219,6 +211,15 @@ def check_places(folder: Path, names: Iterable[str]) -> dict[str, Path]:
             )
         found[name] = Path(path)
     return found
+
+
+def _can_name(text: str) -> bool:
+    """Whether a file can be called so; JSON can name half a letter, no file system can."""
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _inside(path: str, root: str) -> bool:

@@ -60,7 +60,11 @@ class LocalModel:
 
     @cached_property
     def identity(self) -> Mapping[str, Any]:
-        """Files by hash, and how they are computed with."""
+        """Files by hash, and how they are computed with.
+
+        Raises:
+            MissingPrerequisite: a file is not the one that the folder's manifest.json lists.
+        """
         total = hashlib.sha256()
         files = {file for kind in READ for file in self._path.glob(kind)}
         for file in sorted(file for file in files if file.name != "manifest.json"):
@@ -144,11 +148,16 @@ class LocalModel:
         half = default_precision(self._device) == "bf16"
         try:
             with quietly():
-                tokenizer: Any = AutoTokenizer.from_pretrained(self._path, local_files_only=True)
+                tokenizer: Any = AutoTokenizer.from_pretrained(
+                    self._path,
+                    local_files_only=True,
+                    trust_remote_code=False,  # where nothing is said, it asks on the terminal
+                )
                 found: Any = AutoModelForCausalLM.from_pretrained(
                     self._path,
                     dtype=torch.bfloat16 if half else torch.float32,
                     local_files_only=True,
+                    trust_remote_code=False,
                     use_safetensors=True,  # never pickle
                     output_loading_info=True,
                 )

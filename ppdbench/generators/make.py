@@ -33,7 +33,13 @@ def make_generators(models: Sequence[str], suite: Suite, device: str) -> dict[st
 
 
 def make_named(names: Sequence[str], suite: Suite, device: str) -> dict[str, Generator]:
-    """These generators and no other, each once, in order; raises as `make_generators`."""
+    """These generators and no other, each once, in order; arguments as of `make_generators`.
+
+    Raises:
+        UsageError: no generator has a name, or two are the same one.
+        MissingPrerequisite: weights, or a module, are not there.
+        PpdbenchError: a plug-in is broken, or describes itself by what is not JSON.
+    """
     wanted = list(dict.fromkeys(suite.baseline if name == BASE else name for name in names))
     found = dict(_make(name, suite, device) for name in wanted)
     if len(found) != len(wanted):

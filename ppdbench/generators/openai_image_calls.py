@@ -47,6 +47,7 @@ class ImageCalls:
             server.base_url,
             timeout=server.timeout,
             headers={"Authorization": f"Bearer {server.key}"},
+            hide=server.hide,
         )
         self._asks_for_format = True
         self._late = 0
@@ -66,7 +67,10 @@ class ImageCalls:
             try:
                 found = self._http.post("/images/generations", body, most=MOST_BYTES)
                 self._late = 0
-                return _picture(found)
+                picture = _picture(found)
+                if isinstance(picture, NotDrawn):  # a decoder may quote what it stumbled over
+                    return NotDrawn(self._server.told(str(picture)))
+                return picture
             except Unanswered as error:
                 self._late = self._late + 1 if error.late else 0
                 failed.append(error)

@@ -3,7 +3,8 @@
 A call is done when its last record is "ok" and is about these very images and shots; what failed is
 asked again by the next run. A verdict that any run has had is taken from the cache and costs
 nothing. Under `accelerate launch` each process asks its share, and the first one writes the
-records. Elsewhere: which calls (`benchmarks`), the judges, the cache (`store`).
+records. Elsewhere: which calls (`benchmarks`), what of them is open (`open_questions`), the judges,
+the cache (`store`).
 """
 
 from __future__ import annotations
@@ -11,58 +12,24 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, SupportsIndex, overload
+from typing import Any, SupportsIndex
 
 from ppdbench.errors import BudgetReached, PpdbenchError, one_line
 from ppdbench.judges.begun import Begun, unaccounted
-from ppdbench.judges.question import question_digest
-from ppdbench.judges.store import VerdictStore, default_path, verdict_key
+from ppdbench.judges.call import Call, MakeQuestion
+from ppdbench.judges.open_questions import Answer, Planned, Questions, plan_calls
+from ppdbench.judges.store import VerdictStore, default_path
 from ppdbench.judges.verdict_records import verdict_of, verdict_record
-from ppdbench.protocols import Events, Judge, JudgeInfo, Question, Verdict
+from ppdbench.protocols import Events, Judge, JudgeInfo, Verdict
 from ppdbench.rewards.sharding import Shards
-from ppdbench.runs.fingerprint import fingerprint
-from ppdbench.runs.records import RecordWriter, read_records
+from ppdbench.runs.records import RecordWriter, each_record, read_records
 
 FILE = "judgments.jsonl"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
-    """One question to a judge, lightly: nothing is decoded."""
-
-    id: str
-    """Unique in a run."""
-    shots: tuple[str, ...]
-    """Pair ids, in order."""
-    images: tuple[str, str]
-    """What is shown first and second: hashes of files, or places in pairs."""
-    caption: str
-    repeat: int = 0
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """JSON that its record says beside the verdict: whose it is, why it is asked."""
-
-    @property
-    def stamp(self) -> str:
-        """Changes with what is shown."""
-        return fingerprint(
-            {"shots": self.shots, "images": self.images, "caption": self.caption, "n": self.repeat}
-        )
-
-
-MakeQuestion = Callable[[Call], Question]
-"""Decodes what a call shows."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Planned:
-    """A call that has no verdict, and where its verdict is or will be kept."""
-
-    call: Call
-    question: str
-    """Its digest."""
-    key: bytes
+BRIEF = ("call", "status", "stamp", "cached", "cost")
+"""Of a record, what tells whether its call is to be asked again and what it took."""
+AT_ONCE = 1000
+"""Verdicts that are looked for in the cache at once."""
 
 
 def done(path: Path, calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
@@ -72,13 +39,14 @@ def done(path: Path, calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
 
 def answered(records: Iterable[dict[str, Any]], calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
     """The same, of records that were read already."""
-    wanted = {call.id: call for call in calls}
+    stamps = {call.id: call.stamp for call in calls}
     last = {record["call"]: record for record in records}
-    return {
-        call: record
-        for call, record in last.items()
-        if record["status"] == "ok" and call in wanted and wanted[call].stamp == record["stamp"]
-    }
+    return {call: record for call, record in last.items() if _holds(record, stamps)}
+
+
+def _holds(record: Mapping[str, Any], stamps: Mapping[str, str]) -> bool:
+    """Whether a record is a verdict on what its call shows now."""
+    return bool(record["status"] == "ok" and stamps.get(record["call"]) == record["stamp"])
 
 
 def spent(folder: Path) -> float:
@@ -125,9 +93,10 @@ def ask(
     process = process or Shards()
     path = folder / FILE
     store = VerdictStore(cache or default_path(), events.note)
-    records = read_records(path)
-    known = answered(records, calls)
-    lacking = [call.id for call in calls if call.id not in known]
+    stamps = {call.id: call.stamp for call in calls}
+    records = _look_up(path, stamps, store if process.first else None)
+    holds = {record["call"]: _holds(record, stamps) for record in records}
+    lacking = [call.id for call in calls if not holds.get(call.id)]
     lost = unaccounted(folder, records)
     # One process says what is missing and what was spent: it may write while the others read.
     lacking, before, lost = process.gather((lacking, paid(records) + lost, lost))[0]
@@ -139,15 +108,18 @@ def ask(
         # One process asks alone: what others paid for would be on record at the end only.
         mine = missing if process.first else []
         begun, allowance = Begun(folder, judge, lost), max(0.0, max_cost - before)
-    if process.first:
-        _keep(store, known.values())
-    planned = plan_calls(judge.info, mine, make, events)
-    events.stage(f"judge: {judge.info.name}", len(calls) if process.first else len(mine))
-    if process.first:
-        events.advance(len(calls) - len(missing))
+
+    def announce(answered: int) -> None:
+        events.stage(f"judge: {judge.info.name}", len(calls) if process.first else len(mine))
+        events.advance(answered + (len(calls) - len(missing) if process.first else 0))
+
+    announce(0)
     if not missing:
         return 0
-    answers = _answers(judge, planned, make, store, events, allowance, begun)
+    questions = Questions(
+        judge.info, mine, make, store, begun=begun, events=events, announce=announce
+    )
+    answers = _answers(judge, questions, store, allowance)
     if process.first:
         with RecordWriter(path) as writer:
 
@@ -156,10 +128,7 @@ def ask(
                 tick()
 
             shares = process.gather(_take(answers, write))
-            for share, _ in shares[1:]:
-                for answer in share:
-                    write(answer)
-                events.advance(len(share))
+            _write_others(shares[1:], write, events)
         if begun is not None:
             begun.settle()
     else:
@@ -186,21 +155,34 @@ def unanswered(
     return [each for each in planned if each.key not in kept]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answer:
-    """What came of one call."""
+def _look_up(
+    path: Path, stamps: Mapping[str, str], store: VerdictStore | None
+) -> list[dict[str, Any]]:
+    """What became of every call on record, without what was said: there may be very many.
 
-    planned: Planned
-    verdict: Verdict
-    cached: bool
-    """Whether it was had before."""
+    Args:
+        path: the records.
+        stamps: call id -> what it shows now.
+        store: is given the verdicts that are on record alone, as after a kill.
+    """
+    brief: list[dict[str, Any]] = []
+    said: dict[bytes, dict[str, Any]] = {}
+    for record in each_record(path):
+        brief.append({name: record[name] for name in BRIEF})
+        if store is not None and _holds(record, stamps):
+            said[bytes.fromhex(record["key"])] = record
+            if len(said) == AT_ONCE:
+                _keep(store, said)
+                said = {}
+    if store is not None:
+        _keep(store, said)
+    return brief
 
 
-def _keep(store: VerdictStore, records: Iterable[Mapping[str, Any]]) -> None:
-    """Put into the cache what is on record alone, as after a kill."""
-    by_key = {bytes.fromhex(record["key"]): record for record in records}
-    there = store.known(by_key)
-    store.keep({key: verdict_of(by_key[key]) for key in by_key.keys() - there.keys()})
+def _keep(store: VerdictStore, said: Mapping[bytes, Mapping[str, Any]]) -> None:
+    """Keep what is not there."""
+    there = store.known(said)
+    store.keep({key: verdict_of(said[key]) for key in said.keys() - there.keys()})
 
 
 def _take(
@@ -221,54 +203,71 @@ def _take(
     return taken, None
 
 
+def _write_others(
+    shares: Sequence[tuple[list[Answer], Any]], write: Callable[[Answer], None], events: Events
+) -> None:
+    """Put the answers of other processes on record."""
+    for share, _ in shares:
+        for answer in share:
+            write(answer)
+        events.advance(len(share))
+
+
 def _answers(
     judge: Judge,
-    planned: Sequence[Planned],
-    make: MakeQuestion,
+    questions: Questions,
     store: VerdictStore,
-    events: Events,
     allowance: float | None,
-    begun: Begun | None,
 ) -> Generator[Answer]:
-    """Answers from the cache, then the judge's; calls that are one question are asked once.
+    """Answers from the cache and the judge's, as they come.
 
     An answer goes into the cache once it was taken: one that a kill left there alone, off the
     record, would be had for nothing by the next run of the same command, and not be paid for.
     """
-    kept = store.known([each.key for each in planned])
-    for each in planned:
-        if each.key in kept:
-            yield Answer(planned=each, verdict=kept[each.key], cached=True)
-            events.advance(1)
-    by_key: dict[bytes, list[Planned]] = {}
-    for each in planned:
-        if each.key not in kept:
-            by_key.setdefault(each.key, []).append(each)
-    rest = list(by_key.values())
-    if not rest:
-        return
     seen: set[int] = set()
-    questions = Questions([same[0].call for same in rest], make, begun)
-    for place, verdict in _asked(judge, questions, allowance):
-        known = _is_place(place, len(rest))
-        if not known or place in seen:
-            raise PpdbenchError(
-                f"judge {judge.info.name!r} answers question {place!r} of {len(rest)}"
-                f"{' twice' if known else ''}",
-                fix="let `judge` yield each question's place once",
-            )
-        seen.add(place)
-        try:
-            for number, each in enumerate(rest[place]):
-                yield Answer(planned=each, verdict=verdict, cached=number > 0)
-                events.advance(1)
-        finally:  # whoever takes it may fail
-            store.keep({rest[place][0].key: verdict})
-    if len(seen) < len(rest):
+    try:
+        while not questions.known and questions.look_up():
+            yield from _had(questions)
+        for place, verdict in _asked(judge, questions, allowance) if questions.known else ():
+            yield from _had(questions)
+            known = _is_place(place, questions.known)
+            if not known or place in seen:
+                raise PpdbenchError(
+                    f"judge {judge.info.name!r} answers question {place!r} of {len(questions)}"
+                    f"{' twice' if known else ''}",
+                    fix="let `judge` yield each question's place once",
+                )
+            seen.add(place)
+            key, answers = questions.answer(place, verdict)
+            try:
+                for answer in answers:
+                    yield answer
+                    questions.taken()
+            finally:  # whoever takes it may fail
+                store.keep({key: verdict})
+    except BudgetReached:
+        yield from _rest(questions)  # what was had before costs nothing
+        raise
+    yield from _rest(questions)
+    if len(seen) < len(questions):
         raise PpdbenchError(
-            f"judge {judge.info.name!r} answered {len(seen)} of {len(rest)} questions",
+            f"judge {judge.info.name!r} answered {len(seen)} of {len(questions)} questions",
             fix="let `judge` yield a verdict for each question, a failed one where it has none",
         )
+
+
+def _had(questions: Questions) -> Iterator[Answer]:
+    """What was looked up and found since the last time."""
+    while questions.had:
+        yield questions.had.popleft()
+        questions.taken()
+
+
+def _rest(questions: Questions) -> Iterator[Answer]:
+    """What is found among the calls that nobody looked up."""
+    yield from _had(questions)
+    while questions.look_up():
+        yield from _had(questions)
 
 
 def _asked(
@@ -306,54 +305,6 @@ def _cost(verdict: object) -> float:
     cost = getattr(verdict, "cost", None)
     known = isinstance(cost, int | float) and math.isfinite(cost) and cost > 0
     return float(cost) if known and cost is not None else 0.0
-
-
-def plan_calls(
-    info: JudgeInfo, calls: Sequence[Call], make: MakeQuestion, events: Events
-) -> list[Planned]:
-    """What each call is known by; decodes all of them, one after the other."""
-    if calls:
-        events.stage("look up verdicts", len(calls))
-    planned = []
-    for call in calls:
-        digest = question_digest(make(call))
-        planned.append(Planned(call=call, question=digest, key=verdict_key(info, digest)))
-        events.advance(1)
-    return planned
-
-
-class Questions(Sequence[Question]):
-    """The questions of calls, each made when it is asked for."""
-
-    def __init__(
-        self, calls: Sequence[Call], make: MakeQuestion, begun: Begun | None = None
-    ) -> None:
-        """See what can be asked for.
-
-        Args:
-            calls: the calls.
-            make: makes their questions.
-            begun: is told of each one that is asked for alone, as judges do that pay.
-        """
-        self._calls = calls
-        self._make = make
-        self._begun = begun
-
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    @overload
-    def __getitem__(self, index: int) -> Question: ...
-    @overload
-    def __getitem__(self, index: slice) -> list[Question]: ...
-    def __getitem__(self, index: int | slice) -> Question | list[Question]:
-        """One question, or those of a slice; raises as what makes them."""
-        if isinstance(index, int):
-            question = self._make(self._calls[index])
-            if self._begun is not None:
-                self._begun.note(self._calls[index].id, question)
-            return question
-        return [self._make(call) for call in self._calls[index]]
 
 
 def _record(info: JudgeInfo, answer: Answer) -> dict[str, Any]:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 from ppdbench.errors import MissingPrerequisite, UsageError
-from ppdbench.judges.ask import Call, MakeQuestion, unanswered
+from ppdbench.judges.ask import unanswered
 from ppdbench.judges.batch_files import read_replies, write_requests
 from ppdbench.judges.batches import one_by_one
+from ppdbench.judges.call import Call, MakeQuestion
+from ppdbench.judges.hidden_key import without_own_key
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.store import verdict_key
 from ppdbench.judges.verdicts import failure
@@ -96,6 +98,7 @@ class BatchAnswers:
                     format_asked=FORMAT in body,
                     first_token=1 in (body.get(name) for name in LONGEST),
                     price=self._price,
+                    hide=without_own_key,
                 )
                 for key, verdict in answers.items():
                     if key not in found or found[key].status != "ok":

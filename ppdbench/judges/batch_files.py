@@ -11,11 +11,12 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
+from ppdbench.data.plain_json import json_or_none
 from ppdbench.errors import PpdbenchError, from_os_error
 from ppdbench.judges.budget import dollars
 from ppdbench.judges.completion import error_words, is_refusal, read_completion, read_usage
@@ -72,7 +73,7 @@ def write_requests(
                     name = path.with_name(f"{path.stem}-{len(parts) + 1}{path.suffix or '.jsonl'}")
                     file, size = opened.enter_context(name.open("wb")), 0
                     parts.append((name, 0))
-                size += _write(file, line)
+                size += file.write(line)
                 parts[-1] = (parts[-1][0], parts[-1][1] + 1)
     except OSError as error:
         raise from_os_error(error, parts[-1][0] if parts else path) from error
@@ -92,6 +93,7 @@ def read_replies(
     format_asked: bool,
     first_token: bool = False,
     price: tuple[float, float] | None = None,
+    hide: Callable[[str], str] = str,
 ) -> dict[bytes, Verdict]:
     """Read a file of replies or of errors; verdicts by key, as a live call would have them.
 
@@ -103,6 +105,7 @@ def read_replies(
         format_asked: whether the requests had the reply's format.
         first_token: whether they asked for one token.
         price: US dollars a million tokens, read and written.
+        hide: takes out of a text what is not to be kept, before the text is clipped.
 
     Raises:
         PpdbenchError: the file cannot be read, or a line before the last is not of a batch's
@@ -129,7 +132,7 @@ def read_replies(
     for number, line in enumerate(whole, start=1):
         if not line.strip():
             continue
-        record = _decode(line)
+        record = json_or_none(line)
         key = _key(record)
         if key is None:
             if number == torn:
@@ -140,7 +143,7 @@ def read_replies(
                 continue
             raise _damaged(path, number, "answers a request once more")
         lines[key] = line
-        verdicts[key] = _verdict(record, details, first_token, price)
+        verdicts[key] = _verdict(record, details, first_token, price, hide)
     return verdicts
 
 
@@ -149,6 +152,7 @@ def _verdict(
     details: Mapping[str, Any],
     first_token: bool,
     price: tuple[float, float] | None,
+    hide: Callable[[str], str],
 ) -> Verdict:
     response = record.get("response")
     response = response if isinstance(response, Mapping) else {}
@@ -156,7 +160,10 @@ def _verdict(
     cost = dollars(price, read_usage(body))
     if status == 200 and not record.get("error"):
         completion = read_completion(
-            body, format_asked=bool(details["format_asked"]), first_token=first_token
+            body,
+            format_asked=bool(details["format_asked"]),
+            first_token=first_token,
+            hide=hide,
         )
         if completion is not None:
             return completion.verdict(cost=cost, details=details)
@@ -168,7 +175,7 @@ def _verdict(
     refused = isinstance(status, int) and is_refusal(status, body)
     return Verdict(
         status="refusal" if refused else "api_error",
-        error=" ".join(cause.split())[:300],
+        error=" ".join(hide(cause).split())[:300],
         cost=cost,
         details=details,
     )
@@ -182,18 +189,6 @@ def _key(record: object) -> bytes | None:
     if not isinstance(name, str) or not re.fullmatch(r"(?:[0-9a-f]{2})+", name):
         return None
     return bytes.fromhex(name)
-
-
-def _decode(line: bytes) -> Any:
-    try:
-        return json.loads(line)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _write(file: IO[bytes], line: bytes) -> int:
-    file.write(line)
-    return len(line)
 
 
 def _parts(path: Path) -> list[Path]:

@@ -15,12 +15,12 @@ from typing import TYPE_CHECKING, Any
 from ppdbench.judges.by_content import ByContent
 from ppdbench.judges.completion import clean
 from ppdbench.judges.prompt import (
-    MAX_SIDE,
     SYSTEM,
     Style,
     preferred_first,
     question_text,
     shown,
+    shown_size,
 )
 from ppdbench.judges.reply import RESPONSE_FORMAT
 from ppdbench.judges.token_bounds import image_bound, text_bound
@@ -98,7 +98,7 @@ class Bodies:
         )
 
     def messages(self, question: Question) -> list[dict[str, Any]]:
-        """The turn, text and images in the order of `prompt.question_parts`."""
+        """The turn, text and images in the order of `prompt.question_text`."""
         texts = clean(question_text(question, self.style)).split(IMAGE)
         pair = (question.first, question.second)
         urls = [*self._shot_urls(question.shots), *self._candidates.of(pair)]
@@ -130,7 +130,7 @@ class Bodies:
         return (
             text_bound(*said)
             + (FORMAT_BYTES if form.format else 0)
-            + sum(image_bound(*_shown_size(image), self.model) for image in images)
+            + sum(image_bound(*shown_size(image.size), self.model) for image in images)
         )
 
     def _shot_urls(self, shots: tuple[Shot, ...]) -> list[str]:
@@ -152,14 +152,3 @@ def data_url(image: Image) -> str:
     buffer = io.BytesIO()
     shown(image).save(buffer, format="PNG", compress_level=1)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-
-
-def _shown_size(image: Image) -> tuple[int, int]:
-    """Width and height of `prompt.shown`, without making it."""
-    longest = max(image.size)
-    if longest <= MAX_SIDE:
-        return image.size
-    return (
-        max(1, round(image.width * MAX_SIDE / longest)),
-        max(1, round(image.height * MAX_SIDE / longest)),
-    )

@@ -7,7 +7,7 @@ what is not as it should be is None here, and never an exception. Elsewhere: wha
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -74,7 +74,11 @@ class Completion:
 
 
 def read_completion(
-    body: object, *, format_asked: bool, first_token: bool = False
+    body: object,
+    *,
+    format_asked: bool,
+    first_token: bool = False,
+    hide: Callable[[str], str] = str,
 ) -> Completion | None:
     """Read a completion's body; None where it has no choice at all, which is worth another try.
 
@@ -82,6 +86,7 @@ def read_completion(
         body: decoded JSON.
         format_asked: whether the reply's format was sent and not refused.
         first_token: whether one token was asked for.
+        hide: takes out of a text what is not to be kept, before the text is clipped.
     """
     choices = _get(body, "choices")
     if not isinstance(choices, list) or not choices:
@@ -89,7 +94,7 @@ def read_completion(
     choice = choices[0]
     message = _get(choice, "message")
     content = _get(message, "content")
-    finish_reason = _name(_get(choice, "finish_reason"))
+    finish_reason = _name(_get(choice, "finish_reason"), hide)
     if len(choices) > 1:
         reply = Reply(status="parse_error", error=f"{len(choices)} replies came for one")
     else:
@@ -101,15 +106,15 @@ def read_completion(
             first_token=first_token,
         )
     if reply.reason is not None:  # its JSON may have spelt what the text around it did not
-        reply = replace(reply, reason=clean(reply.reason))
+        reply = replace(reply, reason=hide(clean(reply.reason)))
     refusal = _get(message, "refusal")
     raw = content if isinstance(content, str) else refusal if isinstance(refusal, str) else None
     return Completion(
         reply=reply,
-        raw=None if raw is None else clean(raw)[:LONGEST],
+        raw=None if raw is None else hide(clean(raw))[:LONGEST],
         usage=read_usage(body),
-        model=_name(_get(body, "model")),
-        system_fingerprint=_name(_get(body, "system_fingerprint")),
+        model=_name(_get(body, "model"), hide),
+        system_fingerprint=_name(_get(body, "system_fingerprint"), hide),
         finish_reason=finish_reason,
     )
 
@@ -152,8 +157,8 @@ def _get(found: object, key: str) -> object:
     return found.get(key) if isinstance(found, Mapping) else None
 
 
-def _name(found: object) -> str | None:
-    return clean(found)[:LONGEST_NAME] if isinstance(found, str) else None
+def _name(found: object, hide: Callable[[str], str]) -> str | None:
+    return hide(clean(found))[:LONGEST_NAME] if isinstance(found, str) else None
 
 
 def _count(found: object) -> int | None:

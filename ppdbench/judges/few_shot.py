@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING
 from ppdbench.judges.argument import no_argument
 from ppdbench.judges.batches import in_batches
 from ppdbench.judges.by_content import ByContent
-from ppdbench.judges.verdicts import FREE, chosen
+from ppdbench.judges.verdicts import Free, chosen
 from ppdbench.protocols import (
-    Estimate,
     Judge,
     JudgeContext,
     JudgeInfo,
@@ -41,7 +40,7 @@ NAME = "few-shot"
 RECIPE = "1: Bradley-Terry on normalised embeddings, ridge by the shots' mean squared difference"
 
 
-class FewShotJudge:
+class FewShotJudge(Free):
     """Implements `protocols.Judge`; the tower is loaded at the first question."""
 
     def __init__(self, clip: EmbeddingReward) -> None:
@@ -65,10 +64,6 @@ class FewShotJudge:
                 "precision": clip.precision,
             },
         )
-
-    def estimate(self, question: Question) -> Estimate:  # noqa: ARG002 - all are alike
-        """What asking takes: nothing that is counted."""
-        return FREE
 
     def judge(
         self,

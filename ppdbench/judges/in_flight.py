@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 
 from ppdbench.judges.openai_calls import Calls
-from ppdbench.judges.verdicts import read_question
+from ppdbench.judges.verdicts import has_question, read_question
 from ppdbench.protocols import Question, Verdict
 
 SENT_AFTER = 8
@@ -40,12 +40,11 @@ def in_flight(calls: Calls, questions: Sequence[Question]) -> Iterator[tuple[int
             runner.run(calls.open())
             while True:
                 while (
-                    stop is None
-                    and calls.stop is None
-                    and asked < len(questions)
-                    and len(flying) + len(landed) < calls.room
+                    stop is None and calls.stop is None and len(flying) + len(landed) < calls.room
                 ):
                     try:
+                        if not has_question(questions, asked):
+                            break
                         question = read_question(questions, asked)
                     except Exception as error:  # raised when what is paid for is handed over
                         stop = error

@@ -8,14 +8,15 @@ side by side (`in_flight`), waits (`retry`), money (`budget`), bodies (`chat_bod
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
 
+from ppdbench.data.plain_json import json_or_none
 from ppdbench.errors import BudgetReached, MissingPrerequisite, PpdbenchError
+from ppdbench.judges.bounded_client import bounded_client
 from ppdbench.judges.budget import Budget, Reservation
 from ppdbench.judges.chat_body import TEMPERATURE, Bodies, Form, simpler
 from ppdbench.judges.completion import (
@@ -28,6 +29,7 @@ from ppdbench.judges.completion import (
     read_completion,
     read_usage,
 )
+from ppdbench.judges.hidden_key import without_key
 from ppdbench.judges.prompt import slots
 from ppdbench.judges.retry import (
     TRIES,
@@ -43,8 +45,6 @@ NOT_SENT = ("ConnectError", "ConnectTimeout", "UnsupportedProtocol", "ProxyError
 """What the client's own errors are caused by where no request reached the server."""
 MAYBE_CHARGED = (408, 504, 524)
 """Statuses by which a gateway says that it gave up waiting: the model may have answered."""
-SECRET = 8
-"""Characters from which on a key is one: some servers want any word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,7 +64,7 @@ class Server:
 
     def hide(self, text: str) -> str:
         """A text without the key, whoever put it there."""
-        return text.replace(self.key, "[key]") if len(self.key) >= SECRET else text
+        return without_key(text, self.key)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -161,16 +161,7 @@ class Calls:
 
     async def open(self) -> None:
         """Make the client; inside the loop, as its connections belong to one."""
-        from openai import AsyncOpenAI, DefaultAsyncHttpxClient
-
-        self._client = AsyncOpenAI(
-            api_key=self.server.key,
-            base_url=self.server.base_url,
-            max_retries=0,
-            timeout=None,  # of the whole attempt, ours: the client's counts each read anew
-            # A call that is sent on would be several, and elsewhere than where it is told.
-            http_client=DefaultAsyncHttpxClient(follow_redirects=False),
-        )
+        self._client = bounded_client(self.server.base_url, self.server.key)
 
     async def close(self) -> None:
         """Close its connections."""
@@ -282,11 +273,14 @@ class Calls:
             return Failure(cause=words, again=True)
         except OpenAIError as error:
             return Failure(cause=self.server.told(f"{type(error).__name__}: {error}"), again=True)
-        found = _decode(answer)
+        found = json_or_none(answer)
         if found is None:
             return Failure(cause="the answer is no JSON", again=True)
         completion = read_completion(
-            found, format_asked=form.format, first_token=self.bodies.max_tokens == 1
+            found,
+            format_asked=form.format,
+            first_token=self.bodies.max_tokens == 1,
+            hide=self.server.hide,
         )
         if completion is None:
             words = self.server.told(f"the answer has no choices: {error_words(found)}")
@@ -296,7 +290,7 @@ class Calls:
     def _status(self, error: Any, form: Form) -> Failure:
         """What an HTTP error status means."""
         status: int = error.status_code
-        body = _decode(error.response.content)
+        body = json_or_none(error.response.content)
         said = error.message if body is None else error_words(body)
         words = self.server.told(f"HTTP {status}: {said}")
         charge: Usage | None = read_usage(body)
@@ -364,11 +358,3 @@ class Calls:
                 for name, value in verdict.details.items()
             },
         )
-
-
-def _decode(content: str | bytes) -> Any:
-    """JSON, or None."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError):
-        return None

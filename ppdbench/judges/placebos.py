@@ -12,23 +12,19 @@ from collections.abc import Callable, Iterator, Sequence
 from ppdbench.judges.argument import no_argument
 from ppdbench.judges.batches import one_by_one
 from ppdbench.judges.question import question_digest
-from ppdbench.judges.verdicts import FREE
-from ppdbench.protocols import Estimate, Judge, JudgeContext, JudgeInfo, Question, Verdict
+from ppdbench.judges.verdicts import Free
+from ppdbench.protocols import Judge, JudgeContext, JudgeInfo, Question, Verdict
 
 VERSION = "1"
 
 
-class Placebo:
+class Placebo(Free):
     """Implements `protocols.Judge` by a function of the question."""
 
     def __init__(self, name: str, says: Callable[[Question], Verdict]) -> None:
         revision = hashlib.sha256(f"{name} {VERSION}".encode()).hexdigest()
         self.info = JudgeInfo(name=name, revision=revision, personal=False)
         self._says = says
-
-    def estimate(self, question: Question) -> Estimate:  # noqa: ARG002 - all are alike
-        """What asking takes: nothing that is counted."""
-        return FREE
 
     def judge(
         self,

@@ -16,7 +16,6 @@ from ppdbench.protocols import Question, Shot
 from ppdbench.rewards.preprocess import to_rgb
 from ppdbench.users.prompts import (
     CHOOSE,
-    IMAGE,
     candidates_text,
     shots_images,
     shots_text,
@@ -62,28 +61,22 @@ def question_images(question: Question) -> list[Image]:
     return [shown(image) for image in images]
 
 
-def question_parts(question: Question, style: Style) -> list[str | Image]:
-    """Text and images in turn, as servers take them; no part is empty."""
-    texts = question_text(question, style).split(IMAGE)
-    parts: list[str | Image] = [texts[0]]
-    for image, text in zip(question_images(question), texts[1:], strict=True):
-        parts += [image, text]
-    return [part for part in parts if part != ""]
-
-
 def shown(image: Image) -> Image:
     """An image as judges are shown it: RGB, no side longer than `MAX_SIDE`."""
     from PIL import Image as PilImage
 
     rgb = to_rgb(image)
-    longest = max(rgb.size)
+    size = shown_size(rgb.size)
+    return rgb if size == rgb.size else rgb.resize(size, PilImage.Resampling.LANCZOS)
+
+
+def shown_size(size: tuple[int, int]) -> tuple[int, int]:
+    """Width and height, in pixels, at which judges are shown an image of this width and height."""
+    longest = max(size)
     if longest <= MAX_SIDE:
-        return rgb
-    size = (
-        max(1, round(rgb.width * MAX_SIDE / longest)),
-        max(1, round(rgb.height * MAX_SIDE / longest)),
-    )
-    return rgb.resize(size, PilImage.Resampling.LANCZOS)
+        return size
+    width, height = (max(1, round(side * MAX_SIDE / longest)) for side in size)
+    return width, height
 
 
 def preferred_first(shots: tuple[Shot, ...]) -> list[bool]:

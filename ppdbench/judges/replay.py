@@ -14,19 +14,19 @@ from typing import Any
 
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.judges.argument import one_argument
+from ppdbench.judges.ask import FILE
 from ppdbench.judges.batches import one_by_one
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.verdict_records import verdict_of
-from ppdbench.judges.verdicts import FREE, failure
-from ppdbench.protocols import Estimate, Judge, JudgeContext, JudgeInfo, Question, Verdict
+from ppdbench.judges.verdicts import Free, failure
+from ppdbench.protocols import Judge, JudgeContext, JudgeInfo, Question, Verdict
 from ppdbench.rewards.file_hash import file_sha256
 from ppdbench.runs.records import read_records
 
 NAME = "replay"
-FILE = "judgments.jsonl"
 
 
-class ReplayJudge:
+class ReplayJudge(Free):
     """Implements `protocols.Judge`.
 
     Whether the judge of the records looked at shots is not in them; it is taken to have done so.
@@ -47,9 +47,9 @@ class ReplayJudge:
         self._name = path.name
         records = [
             record
-            for record in read_records(path)
+            for record in read_records(path, checked=False)
             # A calibration also holds what rewards said to the questions without shots.
-            if "question" in record and not _of_control(record)
+            if isinstance(record.get("question"), str) and not _of_control(record)
         ]
         self._records: dict[str, Mapping[str, Any]] = {}
         for record in records:  # what failed once may have been asked again
@@ -65,10 +65,6 @@ class ReplayJudge:
                 "judges": sorted({str(record.get("judge")) for record in records}),
             },
         )
-
-    def estimate(self, question: Question) -> Estimate:  # noqa: ARG002 - all are alike
-        """What asking takes: nothing that is counted."""
-        return FREE
 
     def judge(
         self,

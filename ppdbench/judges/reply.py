@@ -8,10 +8,11 @@ that a reply travels in (`completion`).
 
 from __future__ import annotations
 
-import json
 import re
 from dataclasses import dataclass
-from typing import Any, Literal, NoReturn
+from typing import Any, Literal
+
+from ppdbench.data.plain_json import parse_json
 
 Status = Literal["ok", "parse_error", "refusal"]
 Choice = Literal["first", "second", "abstain"]
@@ -110,7 +111,7 @@ def read_reply(
 
 def _read_json(text: str, format_asked: bool) -> Reply:
     try:
-        found = json.loads(text, parse_constant=_no_number, object_pairs_hook=_once)
+        found = parse_json(text)
     except (ValueError, RecursionError):
         return _nothing("the reply is no whole JSON object")
     if not isinstance(found, dict) or set(found) != _KEYS:
@@ -150,15 +151,3 @@ def _line_choice(line: str) -> str | None:
 
 def _nothing(error: str) -> Reply:
     return Reply(status="parse_error", error=error)
-
-
-def _no_number(name: str) -> NoReturn:
-    raise ValueError(f"{name} is no JSON")
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """An object of distinct keys: of a key given twice, one reading would be a guess."""
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise ValueError("a key stands twice")
-    return found

@@ -22,6 +22,10 @@ FIRST_WAIT = 0.5
 """Seconds before the second attempt; doubled before each further one."""
 LONGEST_WAIT = 60.0
 """Seconds that are waited at most, whatever a server asks for."""
+LATE = 32
+"""Attempts over which the share of those is told that were refused for the rate, about."""
+CROWDED = 0.1
+"""The share from which on it is the rate: a gateway refuses one now and then whatever it is."""
 NO_CREDIT = ("insufficient_quota", "billing_hard_limit_reached", "billing_not_active")
 """Codes of errors: OpenAI sends them with the status of a rate that is too high."""
 
@@ -94,7 +98,8 @@ def retry_after(headers: Mapping[str, str], now: datetime | None = None) -> floa
 class Pace:
     """How many attempts run at once: `most`, and fewer while the server says it is too many.
 
-    Every refusal for that reason halves them and holds all of them back for as long as the server
+    A refusal for that reason now and then holds back the refused call alone. While they are a tenth
+    of late attempts, each one halves how many run and holds all back for as long as the server
     asks; every answer adds a little, so that `n` answers add about one to `n`. Inside one event
     loop.
     """
@@ -104,6 +109,7 @@ class Pace:
         self._allowed = float(most)
         self._running = 0
         self._not_before = 0.0
+        self._refused = 0.0  # share of late attempts, an exponential mean
         self._changed = asyncio.Condition()
 
     @property
@@ -128,14 +134,22 @@ class Pace:
                 self._changed.notify_all()
 
     def too_many(self, seconds: float) -> None:
-        """The server refused an attempt for its rate: let fewer run, and none for so long."""
+        """The server refused an attempt for its rate: where many were, slow all down.
+
+        Args:
+            seconds: to wait, as the server asks.
+        """
         now = asyncio.get_running_loop().time()
-        if now >= self._not_before:  # of attempts that ran side by side, the first one tells it
+        if now >= self._not_before:  # those that ran beside the one that slowed all tell no more
+            self._refused += (1 - self._refused) / LATE
+            if self._refused < CROWDED:
+                return
             self._allowed = max(1.0, self._allowed / 2)
         self._not_before = max(self._not_before, now + seconds)
 
     def answered(self) -> None:
         """An attempt was answered: let a little more run."""
+        self._refused -= self._refused / LATE
         self._allowed = min(float(self._most), self._allowed + 1 / self._allowed)
 
 

@@ -14,8 +14,8 @@ from ppdbench.errors import unknown_name
 from ppdbench.judges.argument import one_argument
 from ppdbench.judges.batches import in_batches
 from ppdbench.judges.by_content import ByContent
-from ppdbench.judges.verdicts import FREE, chosen
-from ppdbench.protocols import Estimate, Judge, JudgeContext, JudgeInfo, Question, Reward, Verdict
+from ppdbench.judges.verdicts import Free, chosen
+from ppdbench.protocols import Judge, JudgeContext, JudgeInfo, Question, Reward, Verdict
 from ppdbench.rewards.identity import score_identity
 from ppdbench.rewards.load import load_reward
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NAME = "scalar"
 
 
-class ScalarJudge:
+class ScalarJudge(Free):
     """Implements `protocols.Judge`."""
 
     def __init__(self, reward: Reward, device: str = "cpu") -> None:
@@ -38,10 +38,6 @@ class ScalarJudge:
             personal=False,
             settings={"reward": reward.info.name, "scores": identity.id},
         )
-
-    def estimate(self, question: Question) -> Estimate:  # noqa: ARG002 - all are alike
-        """What asking takes: nothing that is counted."""
-        return FREE
 
     def judge(
         self,

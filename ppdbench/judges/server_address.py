@@ -30,7 +30,15 @@ def find_url(given: str | None, example: str) -> tuple[str, bool]:
 
 
 def read_url(text: str, example: str) -> str:
-    """A base URL without the slash at its end, as it goes into a revision; as `find_url`."""
+    """A base URL without the slash at its end, as it goes into a revision.
+
+    Args:
+        text: the address.
+        example: of a right one, for the error.
+
+    Raises:
+        UsageError: it is no address of http or https, or says more than where the server is.
+    """
     try:
         found = urlsplit(text.strip())
         host, port = found.hostname, found.port

@@ -28,7 +28,7 @@ class VerdictStore(KeyStore[Literal["verdict"]]):
         for key, value in self.get("verdict", keys).items():
             try:
                 verdict = verdict_of(json.loads(value))
-            except (ValueError, KeyError, TypeError):
+            except (ValueError, RecursionError, KeyError, TypeError):
                 continue
             if verdict.status == "ok":
                 found[key] = verdict

@@ -27,12 +27,7 @@ def verdict_record(verdict: Verdict) -> dict[str, Any]:
             not exist, a choice without "ok" or none with it, a number that is not finite, details
             that are not JSON.
     """
-    record = {name: getattr(verdict, name) for name in FIELDS}
-    try:
-        record["details"] = json.loads(json.dumps(dict(verdict.details), allow_nan=False))
-    except (TypeError, ValueError) as error:
-        raise ValueError(f"details of a verdict are not JSON: {one_line(error)}") from error
-    return _checked(record)
+    return _checked({name: getattr(verdict, name) for name in FIELDS})
 
 
 def verdict_of(record: Mapping[str, Any]) -> Verdict:
@@ -47,7 +42,7 @@ def verdict_of(record: Mapping[str, Any]) -> Verdict:
 
 
 def _checked(record: dict[str, Any]) -> dict[str, Any]:
-    """The fields, numbers as floats.
+    """The fields, numbers as floats, details as they come back from a file.
 
     Raises:
         ValueError: one is not what it must be.
@@ -63,12 +58,19 @@ def _checked(record: dict[str, Any]) -> dict[str, Any]:
             continue
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise ValueError(f"{name} of a verdict is {number!r}")
+        try:
+            record[name] = float(number)
+        except OverflowError as error:
+            raise ValueError(f"{name} of a verdict is too large") from error
         if not math.isfinite(number) or (name == "cost" and number < 0):
             raise ValueError(f"{name} of a verdict is {number}")
-        record[name] = float(number)
     for name in ("reason", "raw", "error"):
         if not isinstance(record.get(name), str | None):
             raise ValueError(f"{name} of a verdict is {record[name]!r}")
     if not isinstance(record.get("details", {}), Mapping):
         raise ValueError(f"details of a verdict are {record['details']!r}")
+    try:
+        record["details"] = json.loads(json.dumps(dict(record.get("details", {})), allow_nan=False))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ValueError(f"details of a verdict are not JSON: {one_line(error)}") from error
     return record

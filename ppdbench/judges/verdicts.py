@@ -1,4 +1,4 @@
-"""From what a judge has, log-odds or a failure, to its verdict.
+"""From what a judge has, log-odds or a failure, to its verdict; and what asking a free one takes.
 
 A question that fails alone has a verdict that says why, never a choice. Elsewhere: verdicts as JSON
 (`verdict_records`), the judges.
@@ -11,10 +11,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
 from ppdbench.errors import PpdbenchError, one_line
+from ppdbench.judges.open_questions import Questions
 from ppdbench.protocols import Estimate, Question, Verdict
 
-FREE = Estimate(tokens_in=0, tokens_out=0, cost=0.0)
-"""What asking takes of a judge that reads no tokens."""
+
+class Free:
+    """Implements `protocols.Estimating` for a judge that reads no tokens and is paid by nobody."""
+
+    def estimate(self, question: Question) -> Estimate:  # noqa: ARG002 - all are alike
+        """What asking takes: nothing that is counted."""
+        return Estimate(tokens_in=0, tokens_out=0, cost=0.0)
 
 
 def chosen(log_odds: float, details: Mapping[str, Any] | None = None) -> Verdict:
@@ -34,6 +40,17 @@ def failure(error: BaseException | str) -> Verdict:
     if isinstance(error, BaseException):
         return failure(f"{type(error).__name__}: {one_line(error)}")
     return Verdict(status="api_error", error=" ".join(error.split()))
+
+
+def has_question(questions: Sequence[Question], index: int) -> bool:
+    """Whether there is a question at that place, from 0, found out with no more work than it takes.
+
+    Raises:
+        PpdbenchError: an image is damaged, where that takes looking at it.
+    """
+    if isinstance(questions, Questions):
+        return questions.reaches(index)
+    return index < len(questions)
 
 
 def read_question(questions: Sequence[Question], index: int) -> Question | Verdict:

@@ -9,7 +9,6 @@ over a baseline that has changed (`leaderboard.anew`), folders (`leaderboard.fol
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -31,7 +30,7 @@ from ppdbench.leaderboard.folders import changing, replace_folder
 from ppdbench.leaderboard.gallery import draw_gallery, pictures_of, strips
 from ppdbench.leaderboard.items import Covered, item_of
 from ppdbench.leaderboard.read import results_of
-from ppdbench.leaderboard.summary import computed, summary_json
+from ppdbench.leaderboard.summary import computed, summary_json, summary_text
 from ppdbench.leaderboard.training_users import declare, users_of_file, users_of_suite
 from ppdbench.leaderboard.words import guessed, kept_words
 from ppdbench.leaderboard.world import Board, World
@@ -279,9 +278,8 @@ def entry_files(
     files = {ENTRY: text, SCORES: scores, **({GALLERY: gallery} if gallery else {})}
     found, coverage = computed(world, about, results, baseline)
     _require_whole(about.name, coverage)
-    summary = summary_json(about, found, coverage, files)
-    packed = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
-    return {**files, SUMMARY: packed.encode(), **kept}
+    summary = summary_text(summary_json(about, found, coverage, files))
+    return {**files, SUMMARY: summary.encode(), **kept}
 
 
 def _require_whole(name: str, coverage: Mapping[str, Covered]) -> None:

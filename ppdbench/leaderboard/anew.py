@@ -6,7 +6,6 @@ its pictures. Elsewhere: who calls it (`leaderboard.add`), the figures (`leaderb
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from ppdbench.entries.files import ENTRY, GALLERY, REPRODUCED, SCORES, SUMMARY, 
 from ppdbench.leaderboard.figures import Records
 from ppdbench.leaderboard.folders import replace_folder
 from ppdbench.leaderboard.read import results_of
-from ppdbench.leaderboard.summary import computed, summary_json
+from ppdbench.leaderboard.summary import computed, summary_json, summary_text
 from ppdbench.leaderboard.world import World
 
 
@@ -51,8 +50,7 @@ def figures_anew(place: Path, world: World, baseline: str, *, but: Collection[st
         names = (ENTRY, SCORES, *([GALLERY] if entry.about.gallery else []))
         files = {file: read_file(entry.folder, file) for file in names}
         found, coverage = computed(world, entry.about, results_of(entry.folder), records)
-        summary = summary_json(entry.about, found, coverage, files)
-        text = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
+        text = summary_text(summary_json(entry.about, found, coverage, files))
         kept = (
             {REPRODUCED: read_file(entry.folder, REPRODUCED)}
             if is_there(entry.folder, REPRODUCED)

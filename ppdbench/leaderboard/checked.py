@@ -92,7 +92,7 @@ def read_known(key: str) -> Checked | None:
         said = json.loads(_place(key).read_bytes())
         problems = tuple(Problem(**each) for each in said.pop("problems"))
         return Checked(problems=problems, notes=tuple(said.pop("notes")), **said)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

@@ -98,8 +98,7 @@ def compute(
     expected = len(world.captions) * _samples(records.rewards)
     for name, scorers in (("rewards", {r: r for r in world.rewards}), ("rewards_gold", world.gold)):
         found.figures[name] = {
-            reward: _reward(found, f"{name}.{reward}", records, beside, reward, scorer)
-            | {"n_expected": expected}
+            reward: _reward(found, f"{name}.{reward}", records, beside, reward, scorer, expected)
             for reward, scorer in scorers.items()
         }
     found.figures["personal"] = {}
@@ -124,6 +123,7 @@ def _reward(
     baseline: Records | None,
     reward: str,
     scorer: str,
+    n_expected: int,
 ) -> dict[str, Any]:
     """One reward, in the pictures that count for it, by one scorer."""
     theirs = baseline.rewards.scores(reward, scorer) if baseline else {}
@@ -147,7 +147,7 @@ def _reward(
         **_rate("", won),
         **gain.fields("gain"),
         "n": won.n,
-        "n_expected": 0,
+        "n_expected": n_expected,
         **({"reason": reason} if reason else {}),
     }
 

@@ -8,7 +8,6 @@ be what they were, and so must the records and the gallery. Elsewhere: which fie
 from __future__ import annotations
 
 import hashlib
-import json
 from pathlib import Path
 
 from ppdbench.entries.entry import read_entry, sealed
@@ -16,6 +15,7 @@ from ppdbench.entries.files import ENTRY, GALLERY, SCORES, SUMMARY, read_file, r
 from ppdbench.entries.schema import WORDS
 from ppdbench.errors import PpdbenchError
 from ppdbench.leaderboard.folders import changing
+from ppdbench.leaderboard.summary import summary_text
 from ppdbench.runs.atomic import write_atomic
 
 
@@ -50,8 +50,7 @@ def seal(folder: Path) -> bool:
         if files == hashes:
             return False
         summary = {**read_json(folder, SUMMARY), "files": hashes}
-        packed = json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False)
-        write_atomic(folder / SUMMARY, packed + "\n")
+        write_atomic(folder / SUMMARY, summary_text(summary))
         return True
 
 

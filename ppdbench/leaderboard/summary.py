@@ -7,6 +7,7 @@ Elsewhere: the figures (`leaderboard.figures`), its form (`entries.schema`), who
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,11 @@ def counts(coverage: Mapping[str, Covered]) -> dict[str, Any]:
             name: {"n_ok": own.n_ok, "n_expected": own.n_expected} for name, own in coverage.items()
         },
     }
+
+
+def summary_text(summary: Mapping[str, Any]) -> str:
+    """summary.json as it is written."""
+    return json.dumps(summary, indent=2, allow_nan=False, ensure_ascii=False) + "\n"
 
 
 def summary_json(

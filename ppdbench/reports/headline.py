@@ -38,11 +38,6 @@ class Headline:
     figures: str = ""
     """Its figures, as they follow it and a colon: rates, intervals, samples."""
 
-    @property
-    def sentence(self) -> str:
-        """Claim and figures, as they may be quoted."""
-        return f"{self.text}: {self.figures}." if self.figures else self.text
-
 
 def reward_names(summary: Mapping[str, Any]) -> list[str]:
     """The rewards of a summary that are not gold, in the suite's order."""

@@ -147,9 +147,8 @@ def headings(body: str) -> list[tuple[str, Markup]]:
     """(id, title) of the sections of a page's body, in order."""
     from markupsafe import Markup
 
-    # Of our own template, whose text is escaped already.
     found = re.findall(r'<h2 id="([\w-]+)">(.*?)</h2>', str(body), flags=re.DOTALL)
-    return [(name, Markup(title)) for name, title in found]  # noqa: S704
+    return [(name, Markup(title)) for name, title in found]  # noqa: S704 - escaped by our template
 
 
 def _sections(summary: Mapping[str, Any]) -> dict[str, Any]:
@@ -241,7 +240,7 @@ def _optional(path: Path) -> dict[str, Any]:
     """A JSON file that a page can do without."""
     try:
         found = json.loads(path.read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     if not isinstance(found, dict):
         return {}

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ppdbench.errors import printable
 from ppdbench.rewards.score_table import ScoreTable
 
 if TYPE_CHECKING:
@@ -29,18 +30,13 @@ def _images(scores: ScoreTable) -> Table:
     for row, image in enumerate(scores.images):
         errors = scores.errors.get(row, {})
         cells = [
-            Text(_shown(errors[name]), style="red")
+            Text(printable(errors[name]), style="red")
             if name in errors
             else Text(f"{values[row]:.4f}")
             for name, values in scores.scores.items()
         ]
-        table.add_row(Text(_shown(image)), *cells)
+        table.add_row(Text(printable(image)), *cells)
     return table
-
-
-def _shown(text: str) -> str:
-    """Without what would steer a terminal: such signs are escaped."""
-    return "".join(sign if sign.isprintable() else ascii(sign)[1:-1] for sign in text)
 
 
 def _rewards(scores: ScoreTable) -> Table:

@@ -30,7 +30,7 @@ def read_summary(path: Path) -> dict[str, Any]:
         summary = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise PpdbenchError(f"{path} is not there: the run is not finished", fix=again) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PpdbenchError(f"{path} is damaged: {error}", fix=f"delete it and {again}") from None
     version = summary.get("schema_version") if isinstance(summary, dict) else None
     if version != SCHEMA_VERSION:
@@ -42,6 +42,10 @@ def read_summary(path: Path) -> dict[str, Any]:
     if lacking := sorted(needed - summary.keys()):
         raise PpdbenchError(
             f"{path} is damaged: it lacks {', '.join(lacking)}", fix=f"delete it and {again}"
+        )
+    if not all(isinstance(summary.get(name, {}), dict) for name in ("benchmarks", "generators")):
+        raise PpdbenchError(
+            f"{path} is damaged: its figures are none", fix=f"delete it and {again}"
         )
     return dict(summary)
 

@@ -67,8 +67,16 @@ class AestheticReward(EmbeddingReward):
             raise changed(self._head_file)
         return [(weight.to(self.device), bias.to(self.device)) for weight, bias in layers]
 
-    def score_embeddings(self, embeddings: Tensor, captions: Sequence[str]) -> Tensor:  # noqa: ARG002
-        """Scores, (N,), of normalised embeddings (N, D)."""
+    def score_embeddings(
+        self,
+        embeddings: Tensor,
+        captions: Sequence[str],  # noqa: ARG002 - the picture alone decides
+    ) -> Tensor:
+        """Scores, (N,), of normalised embeddings (N, D).
+
+        Raises:
+            PpdbenchError: the head wants embeddings of another length than its tower gives.
+        """
         if embeddings.shape[-1] != self.layers[0][0].shape[1]:
             raise PpdbenchError(
                 f"{self._head_file} wants embeddings of {self.layers[0][0].shape[1]} numbers, "
@@ -83,6 +91,7 @@ def load(spec: RewardSpec, device: str) -> AestheticReward:
     """Name the aesthetic score of a folder; tower and head are loaded at the first score.
 
     Raises:
+        UsageError: one file is named as its weights, and it is made of two.
         MissingPrerequisite: files of the head or of its tower are missing; they are listed.
         PpdbenchError: a config.json is unusable, or a file is not its manifest's.
     """
@@ -161,12 +170,3 @@ def apply_head(layers: Sequence[Layer], embeddings: Tensor) -> Tensor:
     for weight, bias in layers:
         embeddings = embeddings @ weight.T + bias
     return embeddings.squeeze(-1)
-
-
-def fold(layers: Sequence[Layer]) -> Layer:
-    """Multiply the layers out, in fp64, into the single one they are: weight (1, D), bias (1,)."""
-    weight, bias = layers[0][0].double(), layers[0][1].double()
-    for next_weight, next_bias in layers[1:]:
-        weight = next_weight.double() @ weight
-        bias = next_weight.double() @ bias + next_bias.double()
-    return weight.float(), bias.float()

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import time
 from collections.abc import Iterable
 from pathlib import Path
 
+from ppdbench.data.source import read_sha256
 from ppdbench.rewards.store import Store, default_path, key_of
 
 LARGE = 64 * 2**20
@@ -24,7 +24,7 @@ def file_sha256(path: Path) -> str:
     """
     stat = path.stat()
     if stat.st_size < LARGE:
-        return _read(path)
+        return read_sha256(path)
     return file_sha256s([path])[path]
 
 
@@ -44,7 +44,7 @@ def file_sha256s(paths: Iterable[Path]) -> dict[Path, str]:
         if told := known.get(keys[path]):
             found[path] = told.decode()
             continue
-        found[path] = _read(path)
+        found[path] = read_sha256(path)
         if time.time() - stat.st_mtime > SETTLED_SECONDS and path.stat().st_mtime == stat.st_mtime:
             settled[keys[path]] = found[path].encode()
     store.put("file", settled)
@@ -62,8 +62,3 @@ def _key(path: Path, stat: os.stat_result) -> bytes:
         stat.st_ctime_ns,
     )
     return key_of(*map(str, stamp))
-
-
-def _read(path: Path) -> str:
-    with path.open("rb") as stream:
-        return hashlib.file_digest(stream, "sha256").hexdigest()

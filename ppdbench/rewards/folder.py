@@ -26,6 +26,8 @@ from ppdbench.rewards.weights import Found, find, published_files
 CONFIG = "config.json"
 MANIFEST = "manifest.json"
 WEIGHTS = "model.safetensors"
+LONGEST = 500
+"""Characters of a path that an error tells."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +115,13 @@ def read_tower_folder(path: Path, *, owner: str, weights: Path | None = None) ->
             f"{path / CONFIG} describes no open_clip model",
             fix="it needs embed_dim, vision_cfg and text_cfg, or arch and weights",
         )
-    bpe = (text_cfg.get("tokenizer_kwargs") or {}).get("bpe_path")
+    kwargs = (text_cfg.get("tokenizer_kwargs") or {}) if isinstance(text_cfg, dict) else None
+    bpe = kwargs.get("bpe_path") if isinstance(kwargs, dict) else 0
+    if not isinstance(bpe, str | None) or not isinstance(arch, str | None):
+        raise PpdbenchError(
+            f"arch, text_cfg or its tokenizer_kwargs in {path / CONFIG} are of another kind",
+            fix="write arch and bpe_path as texts, the others as objects",
+        )
     merges = path / bpe if bpe else None
     found = locate(path, config.get("weights", WEIGHTS), weights, owner=owner)
     require_files([found.path, *([merges] if merges else [])], owner=owner)
@@ -179,7 +187,7 @@ def read_config(path: Path, *, owner: str) -> dict[str, Any]:
     require_files([file], owner=owner)
     try:
         config = json.loads(file.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
+    except (ValueError, RecursionError, OSError) as error:
         raise PpdbenchError(f"{file} cannot be read: {error}", fix="write it again") from error
     if not isinstance(config, dict):
         raise PpdbenchError(f"{file} is not a JSON object", fix="write it again")
@@ -192,7 +200,7 @@ def describes_itself(path: Path) -> bool:
         return False
     try:
         config = json.loads((path / CONFIG).read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return True  # reading it says what is wrong
     known = {"arch", "model_cfg", "tower", "head", "embed_dim"}
     return not isinstance(config, dict) or bool(known & config.keys())
@@ -217,16 +225,24 @@ def files_of(folder: Path, weights: Path | None = None) -> list[Path]:
     tower = config.get("tower")
     if isinstance(tower, str) and (folder / tower).resolve() != folder.resolve():
         found += files_of((folder / tower).resolve(), weights)
-    return [path for path in dict.fromkeys(found) if path.is_file()]
+    return [path for path in dict.fromkeys(found) if _is_file(path)]
 
 
 def require_files(files: Sequence[Path], *, owner: str) -> None:
     """Raise MissingPrerequisite with the path of every file that is not there."""
-    if missing := [str(file) for file in files if not file.is_file()]:
+    if missing := [str(file)[:LONGEST] for file in files if not _is_file(file)]:
         raise MissingPrerequisite(
             f"{owner} lacks {', '.join(missing)}",
             fix="put the weights there, or reinstall ppdbench if they are those of a shipped suite",
         )
+
+
+def _is_file(file: Path) -> bool:
+    """Whether it is there; no file has a name that is longer than names may be."""
+    try:
+        return file.is_file()
+    except OSError:
+        return False
 
 
 def combined_hash(folder: Path, files: Sequence[Path | None]) -> str:
@@ -248,6 +264,6 @@ def _manifest_hashes(folder: Path) -> Mapping[str, str]:
         return {}
     try:
         hashes = json.loads(file.read_text(encoding="utf-8")).get("sha256", {})
-    except (ValueError, OSError, AttributeError) as error:
+    except (ValueError, RecursionError, OSError, AttributeError) as error:
         raise PpdbenchError(f"{file} cannot be read: {error}", fix="write it again") from error
     return hashes if isinstance(hashes, dict) else {WEIGHTS: str(hashes)}

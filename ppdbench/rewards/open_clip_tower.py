@@ -44,7 +44,8 @@ class OpenClipTower:
     def __init__(
         self, model: nn.Module, tokenizer: Any, device: str, precision: Precision = "fp32"
     ) -> None:
-        self.model = model.eval().requires_grad_(False).to(device)
+        # Any: its encoders and logit scale are no members of torch's Module.
+        self.model: Any = model.eval().requires_grad_(False).to(device)
         self.tokenizer = tokenizer
         self.device = device
         self.precision = precision
@@ -53,7 +54,7 @@ class OpenClipTower:
     @property
     def logit_scale(self) -> float:
         """Exp of the model's learnt logit scale."""
-        return float(self.model.logit_scale.exp())  # type: ignore[operator]
+        return float(self.model.logit_scale.exp())
 
     def encode_images(self, pixels: Tensor) -> Tensor:
         """L2-normalised embeddings, (N, D) float32, of preprocessed pixels (N, 3, S, S)."""
@@ -62,9 +63,7 @@ class OpenClipTower:
         numbers = torch.bfloat16 if self.precision == "bf16" else torch.float32
         with inference(self.device, fix=LESS_MEMORY):
             return _normalised(
-                self.model.encode_image(  # type: ignore[operator]
-                    pixels.to(self.device, numbers, non_blocking=True)
-                )
+                self.model.encode_image(pixels.to(self.device, numbers, non_blocking=True))
             )
 
     def encode_texts(self, captions: Sequence[str]) -> Tensor:
@@ -110,7 +109,7 @@ class OpenClipTower:
         self._make_room(len(new), wanted)
         with inference(self.device, fix=LESS_MEMORY):
             rows = torch.tensor(new, device=self.device)
-            embeddings = _normalised(self.model.encode_text(rows))  # type: ignore[operator]
+            embeddings = _normalised(self.model.encode_text(rows))
         self._texts.update(zip(new, embeddings, strict=True))
 
     def _make_room(self, new: int, wanted: Sequence[Tokens]) -> None:

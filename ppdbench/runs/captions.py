@@ -30,7 +30,7 @@ def read_captions(folder: Path) -> list[Caption] | None:
     try:
         found = json.loads((folder / FILE).read_bytes())
         return [Caption(**caption) for caption in found["captions"]]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return None
 
 

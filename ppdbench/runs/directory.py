@@ -64,7 +64,6 @@ class RunDirectory:
             _settle(path / "spec.json", spec)
             remove_leftovers(path)
             run = cls(path, Status(path / "status.json"), lock)
-            run.images.remove_leftovers()
             if not run.environment.is_file():
                 run.record_environment()
             run.status.save()
@@ -94,6 +93,11 @@ class RunDirectory:
         return self.path / "summary.json"
 
     @property
+    def page(self) -> Path:
+        """The page that shows them."""
+        return self.path / "report.html"
+
+    @property
     def environment(self) -> Path:
         """Versions and cores of the process that last computed something."""
         return self.path / "env.json"
@@ -120,7 +124,9 @@ class RunDirectory:
 
 def place(root: Path, suite: str, model: str, spec: Mapping[str, Any]) -> Path:
     """Where the run of these settings is, or would be; as for `RunDirectory.open`."""
-    return root / file_name(suite) / f"{file_name(model)}-{fingerprint(spec)}"
+    ending = f"-{fingerprint(spec)}"
+    # As long as a folder's name may be: cut shorter, runs that are there would not be found again.
+    return root / file_name(suite) / (file_name(model, 255 - len(ending)) + ending)
 
 
 def read_spec(folder: Path) -> dict[str, Any]:
@@ -129,10 +135,7 @@ def read_spec(folder: Path) -> dict[str, Any]:
     Raises:
         PpdbenchError: there is no spec.json, or it cannot be parsed.
     """
-    return _read_spec(folder / "spec.json")
-
-
-def _read_spec(path: Path) -> dict[str, Any]:
+    path = folder / "spec.json"
     try:
         found = json.loads(path.read_bytes())
     except FileNotFoundError as error:
@@ -140,7 +143,7 @@ def _read_spec(path: Path) -> dict[str, Any]:
             f"{path.parent} is not a run: it has no spec.json",
             fix="name the folder that its command printed at its end",
         ) from error
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise PpdbenchError(
             f"{path} cannot be read: {error}",
             fix="delete spec.json and run the same command again; results are kept",
@@ -159,7 +162,7 @@ def _settle(path: Path, spec: Mapping[str, Any]) -> None:
     if not path.is_file():
         write_json(path, {"schema_version": SCHEMA_VERSION, **ours})
         return
-    fields = differences(ours, _read_spec(path))
+    fields = differences(ours, read_spec(path.parent))
     if fields:
         raise FingerprintMismatch(
             f"{path.parent} holds results of other settings: {', '.join(fields)} differ",

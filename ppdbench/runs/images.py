@@ -9,14 +9,21 @@ from __future__ import annotations
 
 import hashlib
 import io
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppdbench.errors import PpdbenchError
-from ppdbench.runs.atomic import remove_leftovers, write_atomic
+from ppdbench.errors import PpdbenchError, one_line
+from ppdbench.runs.atomic import write_atomic
 
 if TYPE_CHECKING:
     from PIL.Image import Image
+
+
+_NAME = re.compile("[0-9a-f]{64}")
+_MOST_PIXELS, _LONGEST_SIDE = 89_478_485, 65_535
+"""Of a picture that is opened again, and of a side of it: those of `data.images`, so that whatever
+could be read to be put here can be read again."""
 
 
 class ImageStore:
@@ -55,8 +62,13 @@ class ImageStore:
         """The file's bytes, verified.
 
         Raises:
-            PpdbenchError: the file is missing or is not what its name says.
+            PpdbenchError: the file is missing or is not what its name says, or that is no name.
         """
+        if not _NAME.fullmatch(sha256):
+            raise PpdbenchError(
+                f"{self.folder} has no image called {sha256[:80]!r}: names are 64 hex digits",
+                fix="restore the records beside it, or measure anew with another --runs DIR",
+            )
         path = self.path(sha256)
         try:
             data = path.read_bytes()
@@ -76,13 +88,18 @@ class ImageStore:
         """The image in RGB.
 
         Raises:
-            PpdbenchError: as `read`.
+            PpdbenchError: as `read`; or the file is no PNG, or is far larger than what is drawn.
         """
         from PIL import Image as PilImage
 
-        with PilImage.open(io.BytesIO(self.read(sha256)), formats=("PNG",)) as image:
-            return image.convert("RGB")
-
-    def remove_leftovers(self) -> None:
-        """Delete half-written files of killed processes; only while holding the run's lock."""
-        remove_leftovers(self.folder)
+        data = self.read(sha256)
+        try:
+            with PilImage.open(io.BytesIO(data), formats=("PNG",)) as image:
+                if image.width * image.height > _MOST_PIXELS or max(image.size) > _LONGEST_SIDE:
+                    raise ValueError(f"it would decode to {image.width} x {image.height} pixels")
+                return image.convert("RGB")
+        except Exception as error:  # what decoders raise on damaged bytes is no closed list
+            raise PpdbenchError(
+                f"{self.path(sha256)} cannot be decoded: {one_line(error)}",
+                fix="delete that file and run the same command again; only it is drawn anew",
+            ) from error

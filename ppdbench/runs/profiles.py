@@ -38,5 +38,5 @@ def read_profiles(folder: Path) -> dict[str, dict[str, str]]:
             str(encoder): {str(user): str(text) for user, text in texts.items()}
             for encoder, texts in found.items()
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}

@@ -9,23 +9,43 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from ppdbench.errors import PpdbenchError, from_os_error
+from ppdbench.runs.json_file import finite_json_of_many
+from ppdbench.runs.record_fields import wrong_field
 
 SCHEMA_VERSION = 1
 
 
-def read_records(path: Path) -> list[dict[str, Any]]:
-    """All whole records in their order; a file that is not there has none.
+def read_records(path: Path, *, checked: bool = True) -> list[dict[str, Any]]:
+    """All whole records in their order; as `each_record`."""
+    return list(each_record(path, checked=checked))
+
+
+def each_record(path: Path, *, checked: bool = True) -> Iterator[dict[str, Any]]:
+    """Each whole record in turn, of a file that may be large; one that is not there has none.
+
+    Args:
+        path: the file.
+        checked: whether records must have what those of a file of its name have
+            (`record_fields`); without, the caller looks at them itself.
 
     Raises:
-        PpdbenchError: a line before the last is not a record, or was written by a later version.
+        PpdbenchError: a line before the last is not a record, or was written by a later version;
+            or a record lacks what it must have.
     """
-    return _parse(path, _read(path))[0]
+    for number, (record, _) in enumerate(_whole(path), start=1):
+        if checked and (wrong := wrong_field(path.name, record)) is not None:
+            raise PpdbenchError(
+                f"{path}, line {number}, is damaged: {wrong}",
+                fix=f"restore {path.name}, or move it away and run the same command again: "
+                "what is missing is computed anew",
+            )
+        yield record
 
 
 class RecordWriter:
@@ -37,12 +57,13 @@ class RecordWriter:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        whole = _parse(path, _read(path))[1]
+        whole = sum(size for _, size in _whole(path))
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             # Unbuffered: after a refused write nothing lingers to be written at close.
             self._file = path.open("ab", buffering=0)
             self._file.truncate(whole)
+            self._opened, self._size = os.fstat(self._file.fileno()), whole
         except OSError as error:
             raise from_os_error(error, path) from error
 
@@ -50,7 +71,8 @@ class RecordWriter:
         """Append records, each stamped with the schema's version; they are in the file on return.
 
         Raises:
-            PpdbenchError: the system refused; whole lines written before stay.
+            PpdbenchError: the system refused; whole lines written before stay. Or something else
+                changed the file: what is written now would be lost, or join half a line.
             ValueError: a number is NaN or infinite.
         """
         lines = [
@@ -58,14 +80,37 @@ class RecordWriter:
             for record in records
         ]
         data = memoryview("".join(lines).encode())
+        self._require_ours()
         try:
             while data:
-                data = data[self._file.write(data) :]
+                written = self._file.write(data)
+                self._size += written
+                data = data[written:]
         except OSError as error:
             raise from_os_error(error, self.path) from error
 
+    def _require_ours(self) -> None:
+        """See that the path still leads to the file that is open, and nobody else wrote to it."""
+        try:
+            there = self.path.stat()
+            same = os.path.samestat(self._opened, there) and there.st_size == self._size
+        except FileNotFoundError:
+            same = False
+        except OSError as error:
+            raise from_os_error(error, self.path) from error
+        if not same:
+            raise PpdbenchError(
+                f"{self.path} was replaced, cut or removed while it was written",
+                fix="let nothing else write there, put its lines back where you have them, and run "
+                "the same command again: what is missing is done anew",
+            )
+
     def close(self) -> None:
-        """Hand the lines to the disk and close the file."""
+        """Hand the lines to the disk and close the file; harmless when called twice.
+
+        Raises:
+            PpdbenchError: the system refused.
+        """
         if self._file.closed:
             return
         try:
@@ -90,11 +135,38 @@ class RecordWriter:
             self._file.close()  # the error at hand is the useful one
 
 
-def _read(path: Path) -> bytes:
+def _whole(path: Path) -> Iterator[tuple[dict[str, Any], int]]:
+    """Each whole record and the bytes of its line, one after the other: a file may be large.
+
+    Raises:
+        PpdbenchError: as `each_record`; or the file cannot be read.
+    """
+    read = finite_json_of_many()
+    damaged = False
     try:
-        return path.read_bytes()
+        with path.open("rb") as file:
+            for number, line in enumerate(file, start=1):
+                if not line.endswith(b"\n"):
+                    return
+                if damaged:  # and this is a line after it: that one was no tail
+                    raise PpdbenchError(
+                        f"{path}, line {number - 1}, is not a record",
+                        fix=f"move {path.name} away and run the same command again: "
+                        "what is missing is computed anew",
+                    )
+                record = _record(line, read)
+                if record is None:  # a newline after zeros or half a line may still be the tail
+                    damaged = True
+                    continue
+                if record.get("schema_version") != SCHEMA_VERSION:
+                    raise PpdbenchError(
+                        f"{path}, line {number}, has schema_version "
+                        f"{record.get('schema_version')!r}, this ppdbench knows {SCHEMA_VERSION}",
+                        fix="use the ppdbench that wrote it, or another folder with --runs DIR",
+                    )
+                yield record, len(line)
     except FileNotFoundError:
-        return b""
+        return
     except OSError as error:
         raise PpdbenchError(
             f"{path} cannot be read: {error.strerror or error}",
@@ -102,35 +174,9 @@ def _read(path: Path) -> bytes:
         ) from error
 
 
-def _parse(path: Path, data: bytes) -> tuple[list[dict[str, Any]], int]:
-    """Records, and how many bytes from the start hold whole ones."""
-    *lines, _unfinished = data.split(b"\n")
-    records: list[dict[str, Any]] = []
-    whole = 0
-    for number, line in enumerate(lines, start=1):
-        record = _record(line)
-        if record is None:
-            if number == len(lines):  # a newline after zeros or half a line: still the tail
-                break
-            raise PpdbenchError(
-                f"{path}, line {number}, is not a record",
-                fix=f"move {path.name} away and run the same command again: "
-                "what is missing is computed anew",
-            )
-        if record.get("schema_version") != SCHEMA_VERSION:
-            raise PpdbenchError(
-                f"{path}, line {number}, has schema_version {record.get('schema_version')!r}, "
-                f"this ppdbench knows {SCHEMA_VERSION}",
-                fix="use the ppdbench that wrote it, or another folder with --runs DIR",
-            )
-        records.append(record)
-        whole += len(line) + 1
-    return records, whole
-
-
-def _record(line: bytes) -> dict[str, Any] | None:
+def _record(line: bytes, read: Callable[[bytes], Any]) -> dict[str, Any] | None:
     try:
-        record = json.loads(line)
-    except ValueError:
+        record = read(line)
+    except (ValueError, RecursionError):
         return None
     return record if isinstance(record, dict) else None

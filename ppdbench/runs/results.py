@@ -93,6 +93,9 @@ def read_scorers(folder: Path) -> dict[str, dict[str, Any]]:
     An entry has `identity` (12 hex digits, None for a classifier the suite does not have) and, for
     rewards, name, title, kind, gold, checkpoint_sha256 and preprocess; for the truth, the names of
     its attributes.
+
+    Raises:
+        PpdbenchError: the file is damaged, or of another schema_version.
     """
     path = folder / SCORERS_FILE
     try:
@@ -102,7 +105,7 @@ def read_scorers(folder: Path) -> dict[str, dict[str, Any]]:
             raise ValueError("not in the form of schema_version 1")
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise PpdbenchError(
             f"{path} cannot be read: {error}",
             fix="delete that file and run the same command again; results are kept",

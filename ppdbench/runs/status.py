@@ -7,7 +7,6 @@ every few seconds within one.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from ppdbench.runs.atomic import write_json
+from ppdbench.runs.json_file import finite_json
 
 State = Literal["running", "done", "failed", "interrupted"]
 SAVE_EVERY = 5.0
@@ -84,12 +84,14 @@ class Status:
 def _before(path: Path) -> dict[str, Any]:
     """What an earlier process left; a status that cannot be read costs its times, no more."""
     try:
-        found = json.loads(path.read_bytes())
+        found = finite_json(path.read_bytes())
+        seconds = {str(stage): 0.0 + s for stage, s in found["seconds"].items()}
+        "".join(seconds).encode()  # a lone surrogate could not be written again
         return {
-            "started": str(found["started"]),
-            "seconds": {str(stage): float(s) for stage, s in found["seconds"].items()},
+            "started": datetime.fromisoformat(found["started"]).isoformat(),
+            "seconds": seconds,
         }
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}
 
 

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
@@ -56,7 +56,8 @@ class KeyStore(Generic[K]):
             for start in range(0, len(wanted), MOST_KEYS):
                 some = wanted[start : start + MOST_KEYS]
                 marks = ",".join("?" * len(some))
-                query = f"SELECT key, value FROM kept WHERE kind = ? AND key IN ({marks})"  # noqa: S608
+                # Question marks alone are put into the text.
+                query = f"SELECT key, value FROM kept WHERE kind = ? AND key IN ({marks})"  # noqa: S608 - see above
                 found |= connection.execute(query, (kind, *some)).fetchall()
             return found
 
@@ -64,18 +65,22 @@ class KeyStore(Generic[K]):
 
     def put(self, kind: K, values: Mapping[bytes, bytes]) -> None:
         """Keep values, all of them or none; a key that is there already stays as it is."""
-        self._insert("IGNORE", kind, values)
+        self._change("INSERT OR IGNORE INTO kept VALUES (?, ?, ?)", _rows(kind, values))
 
     def replace(self, kind: K, values: Mapping[bytes, bytes]) -> None:
         """Keep values, all of them or none, in place of what is there under their keys."""
-        self._insert("REPLACE", kind, values)
+        self._change("INSERT OR REPLACE INTO kept VALUES (?, ?, ?)", _rows(kind, values))
 
-    def _insert(self, conflict: str, kind: K, values: Mapping[bytes, bytes]) -> None:
-        rows = [(kind, key, value) for key, value in values.items()]
+    def remove(self, kind: K, keys: Iterable[bytes]) -> None:
+        """Keep nothing under these keys any more, all of them or none."""
+        self._change("DELETE FROM kept WHERE kind = ? AND key = ?", [(kind, key) for key in keys])
+
+    def _change(self, statement: str, rows: Sequence[tuple[str | bytes, ...]]) -> None:
+        """Run a statement once for each of the rows, for all of them or none."""
 
         def write(connection: sqlite3.Connection) -> None:
             with connection:
-                connection.executemany(f"INSERT OR {conflict} INTO kept VALUES (?, ?, ?)", rows)  # noqa: S608
+                connection.executemany(statement, rows)
 
         if rows:
             self._with_connection(write)
@@ -106,3 +111,7 @@ class KeyStore(Generic[K]):
                 )
             self._connection, self._owner = connection, os.getpid()
         return self._connection
+
+
+def _rows(kind: str, values: Mapping[bytes, bytes]) -> list[tuple[str | bytes, ...]]:
+    return [(kind, key, value) for key, value in values.items()]

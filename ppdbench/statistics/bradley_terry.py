@@ -236,14 +236,12 @@ def _given(
     def interval(
         value: float | None, ends: tuple[float, float] | None, scale: Callable[[float], float]
     ) -> Interval:
-        return Interval(
-            estimate=None if value is None else scale(value),
-            ci_low=scale(ends[0]) if ends else None,
-            ci_high=scale(ends[1]) if ends else None,
+        return Interval.of(
+            None if value is None else scale(value),
+            (scale(ends[0]), scale(ends[1])) if ends else None,
             n=n,
             n_clusters=size,
             confidence=confidence,
-            method="BCa cluster bootstrap" if ends else "none",
             reason=None if ends else reason,
         )
 

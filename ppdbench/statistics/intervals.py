@@ -39,6 +39,31 @@ class Interval:
     """How the bounds were found; "none" where there are none."""
     reason: str | None = None
 
+    @classmethod
+    def of(
+        cls,
+        estimate: float | None,
+        bounds: tuple[float, float] | None,
+        *,
+        n: int,
+        n_clusters: int,
+        confidence: float,
+        method: str = "BCa cluster bootstrap",
+        reason: str | None = None,
+    ) -> Interval:
+        """An estimate with its bounds; without bounds no method found any."""
+        low, high = bounds or (None, None)
+        return cls(
+            estimate=estimate,
+            ci_low=low,
+            ci_high=high,
+            n=n,
+            n_clusters=n_clusters,
+            confidence=confidence,
+            method=method if bounds else "none",
+            reason=reason,
+        )
+
     def fields(self, name: str) -> dict[str, float | None]:
         """The estimate under a name and its bounds beside it, as files hold them."""
         return {
@@ -249,25 +274,8 @@ def _interval(
     confidence: float,
     method: str,
 ) -> Interval:
-    return Interval(
-        estimate=estimate,
-        ci_low=found[0],
-        ci_high=found[1],
-        n=n,
-        n_clusters=size,
-        confidence=confidence,
-        method=method,
-    )
+    return Interval.of(estimate, found, n=n, n_clusters=size, confidence=confidence, method=method)
 
 
 def _refuse(estimate: float | None, n: int, size: int, confidence: float, reason: str) -> Interval:
-    return Interval(
-        estimate=estimate,
-        ci_low=None,
-        ci_high=None,
-        n=n,
-        n_clusters=size,
-        confidence=confidence,
-        method="none",
-        reason=reason,
-    )
+    return Interval.of(estimate, None, n=n, n_clusters=size, confidence=confidence, reason=reason)

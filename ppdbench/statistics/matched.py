@@ -86,14 +86,4 @@ def _interval(
 ) -> Interval:
     if bounds is None and reason is None:
         reason = "it is the same in every resample: how far it may be off cannot be known"
-    low, high = bounds or (None, None)
-    return Interval(
-        estimate=estimate,
-        ci_low=low,
-        ci_high=high,
-        n=n,
-        n_clusters=n,
-        confidence=confidence,
-        method="BCa cluster bootstrap" if bounds else "none",
-        reason=reason,
-    )
+    return Interval.of(estimate, bounds, n=n, n_clusters=n, confidence=confidence, reason=reason)

@@ -82,7 +82,7 @@ def _known(
     sides = [_distances(part) for part in (observed, sensitivity, specificity or sensitivity)]
     if any(side is None for side in sides):
         reason = "the calibration or the observed rate has no interval"
-        return _as(observed, estimate, None, None, reason)
+        return _as(observed, estimate, None, reason)
     (p_low, p_high), (se_low, se_high), (sp_low, sp_high) = (side or (0, 0) for side in sides)
     if specificity is None:
         guessing = 2 * se_low
@@ -97,9 +97,9 @@ def _known(
         above = math.hypot(p_high, t * se_low, rest * sp_high)
     if informed <= guessing:
         reason = "the calibration cannot tell the instrument from guessing"
-        return _as(observed, None, None, None, reason)
-    low = max(0.0, estimate - below / informed)
-    return _as(observed, estimate, low, min(1.0, estimate + above / informed), None)
+        return _as(observed, None, None, reason)
+    bounds = (max(0.0, estimate - below / informed), min(1.0, estimate + above / informed))
+    return _as(observed, estimate, bounds)
 
 
 def _distances(part: Interval) -> tuple[float, float] | None:
@@ -110,23 +110,21 @@ def _distances(part: Interval) -> tuple[float, float] | None:
 
 
 def _refuse(observed: Interval, reason: str) -> Corrected:
-    return Corrected(rate=_as(observed, None, None, None, reason), beyond=False)
+    return Corrected(rate=_as(observed, None, None, reason), beyond=False)
 
 
 def _as(
     observed: Interval,
     estimate: float | None,
-    low: float | None,
-    high: float | None,
-    reason: str | None,
+    bounds: tuple[float, float] | None,
+    reason: str | None = None,
 ) -> Interval:
-    return Interval(
-        estimate=estimate,
-        ci_low=low,
-        ci_high=high,
+    return Interval.of(
+        estimate,
+        bounds,
         n=observed.n,
         n_clusters=observed.n_clusters,
         confidence=observed.confidence,
-        method="none" if low is None else "Rogan-Gladen with the calibration's uncertainty",
+        method="Rogan-Gladen with the calibration's uncertainty",
         reason=reason,
     )

@@ -82,15 +82,8 @@ class SameDraws:
                 resamples=self._resamples,
                 seed=self._seed,
             )
-        return Interval(
-            estimate=float(array[there].mean()),
-            ci_low=found[0],
-            ci_high=found[1],
-            n=n,
-            n_clusters=n,
-            confidence=self.confidence,
-            method="BCa cluster bootstrap",
-        )
+        mean = float(array[there].mean())
+        return Interval.of(mean, found, n=n, n_clusters=n, confidence=self.confidence)
 
 
 def _means(totals: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -100,7 +100,7 @@ class PickapicSuite:
             replace(known["hpsv2"], gold=True),
         ]
 
-    def classifier(self, device: str) -> None:  # noqa: ARG002
+    def classifier(self, device: str) -> None:  # noqa: ARG002 - as the Protocol has it
         """None: nobody knows what a photograph shows for certain."""
         return
 

@@ -9,7 +9,6 @@ several processes (`rewards.sharding`).
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 import struct
 from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from functools import cache as once
@@ -46,20 +45,14 @@ class CodeStore(KeyStore[Literal["code"]]):
         """The codes that are kept under these keys; damaged ones are thrown away."""
         kept = self.get("code", keys)
         codes = {key: _unpacked(value, dim) for key, value in kept.items()}
-        if damaged := [(key,) for key, code in codes.items() if code is None]:
-            # Or each would be encoded at every call: what is there already is not overwritten.
-            self._with_connection(lambda connection: _delete(connection, damaged))
+        # Or each would be encoded at every call: what is there already is not overwritten.
+        self.remove("code", [key for key, code in codes.items() if code is None])
         return {key: code for key, code in codes.items() if code is not None}
 
     def keep(self, codes: Mapping[bytes, UserCode | None]) -> None:
         """Keep codes, all of them or none; who has none is asked for again."""
         packed = {key: _packed(code) for key, code in codes.items() if code is not None}
         self.put("code", packed)
-
-
-def _delete(connection: sqlite3.Connection, keys: Sequence[tuple[bytes]]) -> None:
-    with connection:
-        connection.executemany("DELETE FROM kept WHERE kind = 'code' AND key = ?", keys)
 
 
 def default_path() -> Path:

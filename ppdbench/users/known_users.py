@@ -16,13 +16,14 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ppdbench.data.pickapic import read_pairs, user_ids
-from ppdbench.errors import MissingPrerequisite
+from ppdbench.data.pickapic import read_pairs
+from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import (
     EncoderInfo,
     LoadContext,
@@ -38,6 +39,7 @@ from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.cache_folder import cache_folder
 from ppdbench.runs.fingerprint import fingerprint
 from ppdbench.users.contexts import shot_of
+from ppdbench.users.onehot import one_hot, training_users
 from ppdbench.users.suite_clip import differences, facts_of, suite_clip
 
 if TYPE_CHECKING:
@@ -91,20 +93,16 @@ class KnownUsersEncoder:
         return [self._code(user) for user in users]
 
     def _code(self, user: UserContext) -> UserCode | None:
-        import numpy as np
-
         from ppdbench.statistics.taste import alike, as_pronounced
 
         place = self._place.get(user.id)
         if place is not None:
-            own = np.zeros(self.info.dim, np.float32)
-            own[place] = 1.0
-            return UserCode(embedding=own)
+            return one_hot(place, self.info.dim)
         if not user.shots:
             return None
         probabilities = alike(differences(self._clip, user.shots), self.tastes)
         combination = as_pronounced(probabilities, self.tastes)
-        return UserCode(embedding=combination.astype(np.float32))
+        return UserCode(embedding=combination.astype("float32"))
 
     @cached_property
     def tastes(self) -> NDArray[np.float64]:
@@ -122,7 +120,8 @@ class KnownUsersEncoder:
             kept: NDArray[np.float64] = load(file.read_bytes())["tastes"]
         except Exception:  # not there, or damaged: it is made anew
             kept = self._fitted()
-            write_atomic(file, save({"tastes": kept}))
+            with suppress(PpdbenchError):  # fitted again next time
+                write_atomic(file, save({"tastes": kept}))
         return kept
 
     def _fitted(self) -> NDArray[np.float64]:
@@ -172,9 +171,4 @@ def encoder(context: LoadContext) -> UserEncoder:
             f"the suite {suite.name} has no people", fix="choose another encoder, or another suite"
         )
     pairs = suite.pairs("train")
-    users = [str(user) for user in user_ids(pairs)]
-    if not users:
-        raise MissingPrerequisite(
-            f"the pairs of {pairs} are nobody's", fix="give training pairs with a user_id"
-        )
-    return KnownUsersEncoder(users, pairs, suite.people.digest, clip)
+    return KnownUsersEncoder(training_users(pairs), pairs, suite.people.digest, clip)

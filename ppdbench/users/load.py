@@ -82,8 +82,6 @@ def _options(name: str, asked: str) -> dict[str, Any]:
         UsageError: it is no list of options, or the factory has no such option or value.
         PpdbenchError: the plug-in is broken.
     """
-    from pydantic import ValidationError
-
     known = _known_options(name)
     if not known:
         raise UsageError(f"encoder {name!r} has no options", fix=f"write {name} alone")
@@ -98,13 +96,7 @@ def _options(name: str, asked: str) -> dict[str, Any]:
             )
         if option not in known:
             raise unknown_name(f"option of encoder {name!r}", option, known)
-        try:
-            found[option] = known[option].validate_strings(value)
-        except ValidationError as error:
-            raise UsageError(
-                f"encoder {name!r}: {option} cannot be {value!r}: {error.errors()[0]['msg']}",
-                fix=f"give {option} another value, or leave it out",
-            ) from error
+        found[option] = plugins.read_option(f"encoder {name!r}", option, value, known[option])
     return found
 
 

@@ -1,6 +1,7 @@
 """Encoder of ids: which training user this is, and nothing else.
 
-It has no answer for anybody new: the row that shows what few-shot encoders are for.
+It has no answer for anybody new: the row that shows what few-shot encoders are for. Elsewhere: the
+same with an answer for strangers (`known_users`).
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from pathlib import Path
 
 from ppdbench.data.pickapic import user_ids
 from ppdbench.errors import MissingPrerequisite
@@ -30,18 +32,35 @@ class OneHotEncoder:
 
     def encode(self, users: Sequence[UserContext]) -> list[UserCode | None]:
         """One code a user, in order; None for whoever gave no training pairs."""
-        import numpy as np
+        places = [self._place.get(user.id) for user in users]
+        return [None if place is None else one_hot(place, self.info.dim) for place in places]
 
-        codes: list[UserCode | None] = []
-        for user in users:
-            place = self._place.get(user.id)
-            if place is None:
-                codes.append(None)
-                continue
-            embedding = np.zeros(self.info.dim, np.float32)
-            embedding[place] = 1.0
-            codes.append(UserCode(embedding=embedding))
-        return codes
+
+def one_hot(place: int, dim: int) -> UserCode:
+    """The code of whom a place stands for, (dim,): 1 there and 0 elsewhere."""
+    import numpy as np
+
+    embedding = np.zeros(dim, np.float32)
+    embedding[place] = 1.0
+    return UserCode(embedding=embedding)
+
+
+def training_users(pairs: Path) -> list[str]:
+    """Ids of the users of training pairs, in ascending order of numbers; reads no images.
+
+    Args:
+        pairs: as `Suite.pairs("train")` names them.
+
+    Raises:
+        MissingPrerequisite: there are no such pairs, or nobody is in them.
+        PpdbenchError: a file is damaged.
+    """
+    users = [str(user) for user in user_ids(pairs)]
+    if not users:
+        raise MissingPrerequisite(
+            f"the pairs of {pairs} are nobody's", fix="give training pairs with a user_id"
+        )
+    return users
 
 
 def encoder(context: LoadContext) -> UserEncoder:
@@ -50,10 +69,4 @@ def encoder(context: LoadContext) -> UserEncoder:
     Raises:
         MissingPrerequisite: the suite has no training pairs at hand, or nobody is in them.
     """
-    pairs = context.suite.pairs("train")
-    users = [str(user) for user in user_ids(pairs)]
-    if not users:
-        raise MissingPrerequisite(
-            f"the pairs of {pairs} are nobody's", fix="give training pairs with a user_id"
-        )
-    return OneHotEncoder(users)
+    return OneHotEncoder(training_users(context.suite.pairs("train")))

@@ -72,12 +72,15 @@ def _read(files: VlmFiles, device: str, precision: Precision) -> Vlm:
     library: Any = transformers
     with quietly():
         processor = library.LlavaOnevisionProcessor.from_pretrained(
-            files.path, local_files_only=True
+            files.path,
+            local_files_only=True,
+            trust_remote_code=False,  # where nothing is said, it asks on the terminal
         )
         model, report = library.LlavaOnevisionForConditionalGeneration.from_pretrained(
             files.path,
             dtype=torch.bfloat16 if precision == "bf16" else torch.float32,
             local_files_only=True,
+            trust_remote_code=False,
             use_safetensors=True,  # never pickle
             output_loading_info=True,
         )

@@ -16,13 +16,13 @@ import numpy as np
 import people_world
 import pytest
 from judged_town import calibrated, judge, use_judges
+from recording import record_entry
 from town_runs import run as run_town
 from toy_runs import run as run_toy
 
 from ppdbench.benchmarks.compare.run import compare
 from ppdbench.benchmarks.guard import TooManyFailures
 from ppdbench.data.plain_yaml import parse_yaml, write_yaml
-from ppdbench.entries.record import record_entry
 from ppdbench.errors import BudgetReached
 from ppdbench.protocols import (
     Caption,

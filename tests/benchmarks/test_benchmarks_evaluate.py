@@ -12,12 +12,12 @@ from typing import Any
 
 import fake_world
 import pytest
+from recording import record_entry
 from toy_runs import ITEMS, figures, items_of, run, summary_of, use_toy_world
 
 from ppdbench.benchmarks import summary
 from ppdbench.benchmarks.evaluate import evaluate
 from ppdbench.data.plain_yaml import parse_yaml, write_yaml
-from ppdbench.entries.record import record_entry
 from ppdbench.errors import (
     MissingPrerequisite,
     PpdbenchError,

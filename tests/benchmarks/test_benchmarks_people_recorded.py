@@ -9,11 +9,11 @@ from typing import Any
 import fake_world
 import people_world
 import pytest
+from recording import record_entry
 from town_runs import FEW, run, use_town
 from toy_runs import summary_of
 
 from ppdbench.data.plain_yaml import parse_yaml, write_yaml
-from ppdbench.entries.record import record_entry
 from ppdbench.errors import PpdbenchError
 
 world = pytest.fixture(autouse=True)(use_town)

@@ -11,11 +11,11 @@ from typing import Any
 import fake_world
 import people_world
 import pytest
+from recording import record_entry
 from town_runs import run, use_town
 from toy_runs import summary_of
 
 from ppdbench.benchmarks.evaluate import TooManyFailures
-from ppdbench.entries.record import record_entry
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError
 from ppdbench.reports.html import write_report
 

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from recording import record_entry
 
 from ppdbench.data.plain_yaml import parse_yaml, write_yaml
-from ppdbench.entries.record import record_entry
 from ppdbench.entries.recorded import Baseline, recorded
 from ppdbench.errors import PpdbenchError, UsageError
 from ppdbench.runs.records import RecordWriter

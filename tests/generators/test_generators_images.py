@@ -215,7 +215,7 @@ def test_a_wrong_sha256_and_a_lost_file_are_failures(tmp_path: Path) -> None:
         (json.dumps(line(sha256="A" * 64)), "sha256 is not 64 hex digits"),
         (json.dumps(line(sha_256="0" * 64)), "no key of a picture is called 'sha_256'"),
         (json.dumps(line()) + "\n" + json.dumps(line()), "line 2: a second picture"),
-        ('{"caption": "a", "caption": "b"}', "a key stands there twice"),
+        ('{"caption": "a", "caption": "b"}', "the key 'caption' is there twice"),
         ("[1]", "line 1 is no object"),
         ("[" * 60_000, "line 1 is no JSON"),
         ("[" * 70_000, "line 1 has more than 65,536 bytes"),

@@ -17,7 +17,8 @@ from PIL import Image
 from ppdbench.data.images import pixel_sha256
 from ppdbench.errors import BudgetReached, MissingPrerequisite, PpdbenchError
 from ppdbench.judges import question as question_module
-from ppdbench.judges.ask import FILE, Call, Questions, ask, done, spent
+from ppdbench.judges.ask import FILE, ask, done, spent
+from ppdbench.judges.call import Call
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.store import VerdictStore, verdict_key
 from ppdbench.protocols import Estimate, JudgeInfo, Question, Shot, Verdict
@@ -136,7 +137,7 @@ def test_each_call_is_asked_once_and_recorded_with_what_it_was(folder: Path) -> 
     events = Heard()
     assert put(judge, calls(5), folder, events=events) == 5
     assert judge.asked == [f"caption {number}" for number in range(5)]
-    assert events.stages == [["look up verdicts", 5, 5], ["judge: scripted", 5, 5]]
+    assert events.stages == [["judge: scripted", 5, 5]]
     records = read_records(folder / FILE)
     call = calls(5)[3]
     question = question_digest(make(call))
@@ -468,8 +469,12 @@ def test_a_reply_that_cannot_be_recorded_is_kept_all_the_same(
     assert judge.asked == ["caption 0", "caption 1"]
 
 
-def test_a_verdict_on_record_is_in_the_cache_after_a_stop(folder: Path) -> None:
+@pytest.mark.parametrize("at_once", [1000, 3, 2])
+def test_a_verdict_on_record_is_in_the_cache_after_a_stop(
+    folder: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Whatever was written first when a run was killed, both sides have it in the end."""
+    monkeypatch.setattr("ppdbench.judges.ask.AT_ONCE", at_once)
     put(Scripted(), calls(3), folder)
     (folder.parent / "verdicts.sqlite").unlink()
     for left in folder.parent.glob("verdicts.sqlite-*"):
@@ -533,22 +538,6 @@ def test_damage_further_up_is_never_skipped(folder: Path) -> None:
     (folder / FILE).write_bytes(b"\n".join([first[:20], *rest]))
     with pytest.raises(PpdbenchError, match="line 1, is not a record"):
         put(Scripted(), calls(3), folder)
-
-
-def test_a_question_is_made_when_it_is_asked_for() -> None:
-    made: list[str] = []
-
-    def count(call: Call) -> Question:
-        made.append(call.caption)
-        return make(call)
-
-    questions = Questions(calls(5), count)
-    assert len(questions) == 5 and made == []
-    assert questions[4].caption == questions[-1].caption == "caption 4"
-    assert [question.caption for question in questions[1:3]] == ["caption 1", "caption 2"]
-    assert made == ["caption 4", "caption 4", "caption 1", "caption 2"]
-    with pytest.raises(IndexError):
-        questions[5]
 
 
 def test_ticks_come_with_the_records(folder: Path) -> None:

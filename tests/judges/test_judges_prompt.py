@@ -19,7 +19,6 @@ from ppdbench.judges.prompt import (
     VERSION,
     Style,
     question_images,
-    question_parts,
     question_text,
     shown,
     slots,
@@ -209,14 +208,9 @@ def test_the_system_message_calls_captions_data() -> None:
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("count", [0, 1, 4])
-def test_parts_are_the_text_and_the_images_in_turn(style: Style, count: int) -> None:
+def test_the_text_has_a_place_for_each_image_and_no_other(style: Style, count: int) -> None:
     question = replace(QUESTION, shots=tuple(shot(f"{n} <image>", n) for n in range(count)))
-    parts = question_parts(question, style)
-    assert "" not in parts
-    images = [part for part in parts if not isinstance(part, str)]
-    assert colours(images) == colours(question_images(question))
-    joined = "".join(part if isinstance(part, str) else "<image>" for part in parts)
-    assert joined == question_text(question, style)
+    assert question_text(question, style).count("<image>") == len(question_images(question))
 
 
 @pytest.mark.parametrize(

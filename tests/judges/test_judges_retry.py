@@ -69,10 +69,17 @@ def test_only_what_may_change_is_tried_again() -> None:
     assert again == {408, 409, 429, *range(500, 600)}
 
 
+IN_A_ROW = 4
+"""Refusals without an answer in between that are too many, and each further one."""
+
+
 def test_refusals_for_the_rate_let_fewer_run_and_answers_more() -> None:
     async def tell() -> list[int]:
         pace = Pace(16)
         told = [pace.allowed]
+        for _ in range(IN_A_ROW - 1):
+            pace.too_many(0.0)
+        told.append(pace.allowed)
         for _ in range(6):
             pace.too_many(0.0)
             await asyncio.sleep(0.001)
@@ -81,7 +88,29 @@ def test_refusals_for_the_rate_let_fewer_run_and_answers_more() -> None:
             pace.answered()
         return [*told, pace.allowed]
 
-    assert asyncio.run(tell()) == [16, 8, 4, 2, 1, 1, 1, 16]
+    assert asyncio.run(tell()) == [16, 16, 8, 4, 2, 1, 1, 1, 16]
+
+
+@pytest.mark.parametrize(("answers", "slowed"), [(99, False), (24, False), (4, True), (1, True)])
+def test_a_refusal_now_and_then_holds_nobody_else_back(answers: int, slowed: bool) -> None:
+    async def tell() -> tuple[int, float]:
+        """The fewest that were let run, and how long one more waits after the last refusal."""
+        pace, loop = Pace(32), asyncio.get_running_loop()
+        fewest, waited = pace.allowed, 0.0
+        for _ in range(10):
+            pace.too_many(0.3)
+            fewest = min(fewest, pace.allowed)
+            begin = loop.time()
+            async with pace.turn():
+                waited = max(waited, loop.time() - begin)
+            if fewest < 32:
+                break
+            for _ in range(answers):
+                pace.answered()
+        return fewest, waited
+
+    fewest, waited = asyncio.run(tell())
+    assert (fewest < 32, waited >= 0.25) == (slowed, slowed)
 
 
 def test_refusals_of_one_moment_halve_once_and_hold_everyone_back() -> None:

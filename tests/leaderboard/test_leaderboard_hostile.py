@@ -104,7 +104,6 @@ def test_markup_in_words_is_text(entry: Path) -> None:
         ("n", "168"),
         ("unserved", {"seen": -1}),
         ("generator.settings", {"a": float("nan")}),
-        ("generator.settings", {"a": 10**400}),
         ("generator.conditions_on", ["everything"]),
         ("training_users", {"salt": "0" * 32, "hashes": ["0" * 15]}),
         ("recorded", "yesterday"),
@@ -117,6 +116,11 @@ def test_what_a_field_may_not_say_is_named(entry: Path, field: str, value: Any) 
     *before, last = field.split(".")
     edit_yaml(entry, tuple(before), lambda found: {**found, last: value})
     refused(entry, f"{ENTRY}, {field}")
+
+
+def test_a_number_that_is_too_long_to_print_is_named_by_its_line(entry: Path) -> None:
+    edit_yaml(entry, ("generator",), lambda found: {**found, "settings": {"a": 10**400}})
+    refused(entry, f"{ENTRY}: line ")
 
 
 def test_a_field_that_is_missing_is_named(entry: Path) -> None:

@@ -12,6 +12,7 @@ from typing import Any
 import interpolation_figures
 import pytest
 from html_page import Page
+from quotable import sentence
 from rich.console import Console
 
 from ppdbench.reports.files.figure import csv_text, write_figures
@@ -74,7 +75,7 @@ def printed(figures: Figures, width: int = 80) -> str:
 def test_the_sentence_names_the_weakest_test_with_its_control(figures: Figures) -> None:
     found = interpolation_headline(figures)
     assert found is not None and not found.withheld
-    assert found.sentence == (
+    assert sentence(found) == (
         "Raising a reward's weight raises its score in 5 of 6 directed tests of ppd: in the "
         "weakest, HPS against Aesthetic, Spearman's correlation of score and weight is +0.60 (95% "
         "interval +0.50 to +0.70) for the median caption and +0.25 (+0.17 to +0.33) on average, "

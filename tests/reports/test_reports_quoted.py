@@ -8,6 +8,7 @@ from typing import Any
 import judged_figures
 import people_figures
 import pytest
+from quotable import sentence
 
 from ppdbench.reports.figures import Shown
 from ppdbench.reports.headline import headline, people_headline, users_headline
@@ -51,7 +52,7 @@ def test_samples_say_what_is_counted() -> None:
 
 
 def test_rewards(figures: Figures) -> None:
-    assert headline(figures).sentence == (
+    assert sentence(headline(figures)) == (
         "ppd beats stable-cascade on all three rewards: it wins 71.2% by CLIP (95% interval "
         "65.7–75.7), 95.4% by Aesthetic (89.9–99.9) and 93.1% by HPS (87.6–97.6), n = 260 pairs."
     )
@@ -73,7 +74,7 @@ def test_people_and_their_personal_gain(figures: Figures) -> None:
         "it wins 84.3% for seen users (95% interval 80.3–87.3) and 84.3% for unseen users "
         "(80.3–87.3), n = 192 users, 768 pairs each; own minus another user's picture +26.2 points "
         "for seen users (95% interval +22.2 to +30.2)"
-    ) in said.sentence
+    ) in sentence(said)
 
 
 def test_a_judge_names_its_shots() -> None:
@@ -115,4 +116,4 @@ def test_what_is_withheld_quotes_nothing(figures: Figures) -> None:
     for cell in figures["benchmarks"]["rewards"]["stable-cascade"].values():
         cell.update(dict.fromkeys(("win_rate", "ci_low", "ci_high")), reason="9 items failed")
     said = headline(figures)
-    assert said.withheld and said.sentence == said.text and "%" not in said.sentence
+    assert said.withheld and sentence(said) == said.text and "%" not in sentence(said)

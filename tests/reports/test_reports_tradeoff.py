@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import tradeoff_figures
 from html_page import Page
+from quotable import sentence
 from rich.console import Console
 
 from ppdbench.reports.files.figure import csv_text, write_figures
@@ -57,7 +58,7 @@ def section(figures: Figures) -> Figures:
 def test_the_sentence_holds_each_reward_against_its_strongest_rival(figures: Figures) -> None:
     found = tradeoff_headline(figures)
     assert found is not None and not found.withheld
-    assert found.sentence == (
+    assert sentence(found) == (
         "At equal divergence ppd gains more than diffusion-dpo (CLIP, Aesthetic, HPS), sft "
         "(Aesthetic, HPS) and diffusion-dpo for aesthetic (Aesthetic), and cannot be told from sft "
         "(CLIP): by CLIP +0.09 against +0.09 "

@@ -76,7 +76,10 @@ def test_folded_head_is_the_same_function_at_laions_shape() -> None:
         for a, b in pairwise(widths)
     ]
     embeddings = torch.nn.functional.normalize(torch.randn(50, 768, generator=generator), dim=1)
-    folded = aesthetic.fold(layers)
+    weight, bias = torch.eye(768).double(), torch.zeros(768).double()
+    for one, other in layers:  # in fp64, into the single layer that they are
+        weight, bias = one.double() @ weight, one.double() @ bias + other.double()
+    folded = (weight.float(), bias.float())
     assert folded[0].shape == (1, 768)
     full = aesthetic.apply_head(layers, embeddings)
     torch.testing.assert_close(full, aesthetic.apply_head([folded], embeddings), atol=1e-5, rtol=0)
@@ -191,9 +194,7 @@ def test_captions_are_encoded_once(spec: Spec, captions: list[str]) -> None:
     tower = clip.load(spec("clip"), "cpu").tower
     tower.encode_texts(captions)
     calls: list[int] = []
-    handle = tower.model.ln_final.register_forward_hook(  # type: ignore[union-attr]
-        lambda *_: calls.append(1)
-    )
+    handle = tower.model.ln_final.register_forward_hook(lambda *_: calls.append(1))
     first = tower.encode_texts(captions)
     assert not calls
     tower.encode_texts([*captions, "a large red circle"])

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from ppdbench.data.source import read_sha256
 from ppdbench.rewards import file_hash
 from ppdbench.rewards.file_hash import file_sha256
 from ppdbench.rewards.store import Store, key_of
@@ -122,13 +123,12 @@ def test_large_files_are_hashed_once(tmp_path: Path, monkeypatch: pytest.MonkeyP
     file = tmp_path / "weights"
     file.write_bytes(b"0123456789")
     read: list[Path] = []
-    original = file_hash._read
 
     def counting(path: Path) -> str:
         read.append(path)
-        return original(path)
+        return read_sha256(path)
 
-    monkeypatch.setattr(file_hash, "_read", counting)
+    monkeypatch.setattr(file_hash, "read_sha256", counting)
     first = file_sha256(file)
     assert file_sha256(file) == first
     assert len(read) == 2  # just written: it may be written to once more

@@ -13,6 +13,7 @@ from ppdbench import plugins
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, UsageError
 from ppdbench.rewards import catalogue, weights
 from ppdbench.rewards.catalogue import known_names, published, spec_of
+from ppdbench.rewards.checkpoint import read_weights
 from ppdbench.rewards.load import load_reward
 from ppdbench.rewards.weights import PublishedFile, find, published_files
 
@@ -168,3 +169,13 @@ def test_aesthetic_is_two_files(tmp_path: Path) -> None:
     head = put(tmp_path / "sac+logos+ava1-l14-linearMSE.pth")
     with pytest.raises(UsageError, match="is made of two files"):
         load_reward(spec_of(f"aesthetic={head}"), "cpu")
+
+
+@pytest.mark.parametrize("end", [b"", b"PK\5\6" + bytes(18)], ids=["plain", "a zip by its end"])
+def test_a_class_of_an_endless_name_is_refused_whatever_the_file_looks_like(
+    tmp_path: Path, end: bytes
+) -> None:
+    file = tmp_path / "model.pt"
+    file.write_bytes(b"cx\n" + b"y" * 5000 + b"\n." + end)
+    with pytest.raises(PpdbenchError, match="names a class in 5,002 letters"):
+        read_weights(file)

@@ -30,6 +30,15 @@ def test_a_run_is_named_by_model_and_fingerprint(tmp_path: Path) -> None:
         assert again.path == run.path
 
 
+def test_a_run_of_a_long_name_is_found_where_it_is(tmp_path: Path) -> None:
+    """Names carry paths of models: cut shorter, what was paid for would be drawn again."""
+    name = "diffusers_" + "a-snapshot-of-a-model" * 10  # 220 characters
+    with RunDirectory.open(tmp_path, "toy", name, SPEC) as run:
+        assert run.path.name == f"{name}-{fingerprint(SPEC)}"
+    with RunDirectory.open(tmp_path, "toy", name * 2, SPEC) as run:
+        assert len(run.path.name) == 255
+
+
 def test_names_cannot_leave_the_runs_folder(tmp_path: Path) -> None:
     with RunDirectory.open(tmp_path / "runs", "..", "../../x", SPEC) as run:
         assert (tmp_path / "runs") in run.path.resolve().parents

@@ -16,6 +16,7 @@ from ppdbench.runs.file_names import file_name
         ("../../etc/passwd", "_.._etc_passwd"),
         ("...", "_"),
         ("", "_"),
+        ("x" * 300, "x" * 150),
     ],
 )
 def test_any_text_gives_a_name_that_is_neither_hidden_nor_elsewhere(text: str, name: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import io
 import json
@@ -39,10 +40,49 @@ def test_a_refused_write_leaves_the_old_file(
 
 
 def test_leftovers_of_killed_writers_go_and_nothing_else(tmp_path: Path) -> None:
-    for name in (".summary.json.99.part", "summary.json", ".lock"):
+    (tmp_path / "figures").mkdir()
+    for name in (".summary.json.99.part", "figures/.a.svg.99.part", "summary.json", ".lock"):
         (tmp_path / name).touch()
+    (tmp_path / ".film.mp4.part").touch()  # not of ours
     remove_leftovers(tmp_path)
-    assert sorted(path.name for path in tmp_path.iterdir()) == [".lock", "summary.json"]
+    left = sorted(path.name for path in tmp_path.rglob("*"))
+    assert left == [".film.mp4.part", ".lock", "figures", "summary.json"]
+
+
+def test_what_a_killed_writer_left_goes_with_the_next_write_and_a_live_one_s_stays(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / ".file[1].99.part").touch()
+    (tmp_path / ".other.99.part").touch()
+    live = tmp_path / ".file[1].98.part"
+    with live.open("wb") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        write_atomic(tmp_path / "file[1]", "new")
+        assert sorted(path.name for path in tmp_path.iterdir()) == [
+            *(".file[1].98.part", ".other.99.part", "file[1]"),
+        ]
+        remove_leftovers(tmp_path)
+        assert live.exists()
+    write_atomic(tmp_path / "file[1]", "newer")
+    assert [path.name for path in tmp_path.iterdir()] == ["file[1]"]
+
+
+def test_two_writers_of_one_process_id_do_not_meet(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Threads, or containers that share a folder: one begins and ends while the other writes."""
+    path, sync = tmp_path / "file", os.fsync
+
+    def other_first(file: int) -> None:
+        sync(file)
+        monkeypatch.setattr(os, "fsync", sync)
+        write_atomic(path, "the other's")
+        assert path.read_text() == "the other's"
+
+    monkeypatch.setattr(os, "fsync", other_first)
+    write_atomic(path, "ours")
+    assert path.read_text() == "ours"
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_json_refuses_nan_and_keeps_the_old_file(tmp_path: Path) -> None:
@@ -96,6 +136,13 @@ def test_a_file_is_kept_as_it_is(tmp_path: Path) -> None:
     sha256 = store.put_file(buffer.getvalue())
     assert store.read(sha256) == buffer.getvalue() and sha256 != store.put(image)
     assert store.get(sha256).tobytes() == image.tobytes()
+
+
+def test_a_panorama_comes_back_and_a_bomb_does_not(tmp_path: Path) -> None:
+    store = ImageStore(tmp_path)
+    assert store.get(store.put(Image.new("RGB", (12_000, 2)))).size == (12_000, 2)
+    with pytest.raises(PpdbenchError, match="would decode to 70000 x 1"):
+        store.get(store.put(Image.new("RGB", (70_000, 1))))
 
 
 def test_a_damaged_image_is_refused_and_put_mends_it(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import errno
 import os
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,33 @@ def test_a_later_schema_is_refused(tmp_path: Path) -> None:
         read_records(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "wrong"),
+    [
+        ("key", "zz", "the key is 'zz'"),
+        ("key", "", "the key is ''"),
+        ("choice", None, "the choice is None"),
+        ("choice", "third", "the choice is 'third'"),
+        ("details", None, "details is None"),
+        ("cost", -1, "-1 dollars"),
+    ],
+)
+def test_a_verdict_that_cannot_be_one_is_named(
+    tmp_path: Path, field: str, value: object, wrong: str
+) -> None:
+    said = {
+        **{"call": "a", "stamp": "b", "status": "ok", "choice": "first", "key": "0a"},
+        **{"cached": False, "cost": 0.5, "details": {}},
+    }
+    failed = {**said, "status": "api_error", "choice": None}
+    with RecordWriter(tmp_path / "judgments.jsonl") as writer:
+        writer.write([said, failed])
+        assert len(read_records(tmp_path / "judgments.jsonl")) == 2
+        writer.write([{**said, field: value}])
+    with pytest.raises(PpdbenchError, match=rf"judgments\.jsonl, line 3, is damaged: {wrong}"):
+        read_records(tmp_path / "judgments.jsonl")
+
+
 def test_nan_is_no_number(tmp_path: Path) -> None:
     with (
         RecordWriter(tmp_path / "records.jsonl") as writer,
@@ -77,3 +105,24 @@ def test_a_full_disk_is_told_from_other_trouble(tmp_path: Path) -> None:
     assert isinstance(caught.value.__cause__, OSError)
     assert caught.value.__cause__.errno == errno.ENOSPC
     assert [record["n"] for record in read_records(path)] == [1]
+
+
+def test_many_records_take_little_more_memory_than_their_file(tmp_path: Path) -> None:
+    path = tmp_path / "records.jsonl"
+    fields = {f"a field of name {n}": "a word that comes again" for n in range(30)}
+    with RecordWriter(path) as writer:
+        writer.write({"n": n, "inside": fields} for n in range(3000))
+    size = path.stat().st_size
+    tracemalloc.start()
+    try:
+        records = read_records(path)
+        _, most = tracemalloc.get_traced_memory()
+        assert len(records) == 3000 and records[7]["inside"] == fields
+        assert most < 1.5 * size  # parsed line by line by `json` alone, four times as much
+        del records
+        tracemalloc.reset_peak()
+        before, _ = tracemalloc.get_traced_memory()
+        with RecordWriter(path):
+            assert tracemalloc.get_traced_memory()[1] - before < size / 10
+    finally:
+        tracemalloc.stop()

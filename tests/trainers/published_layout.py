@@ -16,13 +16,13 @@ from typing import Any
 
 import torch
 from diffusers.models.unets.unet_stable_cascade import StableCascadeUNet
-from diffusers.pipelines.deprecated.wuerstchen.modeling_paella_vq_model import PaellaVQModel
 from safetensors.torch import save_file
 from tiny_cascade import CAPTIONS
 from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from trainers.shapes.tokenizer import write_tokenizer
+from trainers.stable_cascade.decoder import paella
 from trainers.stable_cascade.efficientnet_compressor import EfficientNetCompressor
 from trainers.stable_cascade.full_previewer import FullPreviewer
 
@@ -104,7 +104,7 @@ def parts(seed: int = 0) -> dict[str, Any]:
     made: dict[str, Any] = {
         "prior": StableCascadeUNet(**STAGE_C),
         "decoder": StableCascadeUNet(**STAGE_B),
-        "vqgan": PaellaVQModel(**STAGE_A),
+        "vqgan": paella()(**STAGE_A),
         "text_encoder": CLIPTextModelWithProjection(text),
         "effnet_encoder": EfficientNetCompressor(4),
         "previewer": FullPreviewer(4, 16),

@@ -27,7 +27,7 @@ from ppdbench.errors import FingerprintMismatch, UsageError
 from ppdbench.protocols import Shot, UserContext
 from trainers import diffusion_kto
 from trainers.adapters.checkpoints import Embedding, read_header
-from trainers.config import CONFIGS
+from trainers.config_file import CONFIGS
 from trainers.encoded import pictures
 from trainers.ip_adapter import own_pictures
 from trainers.training import loop

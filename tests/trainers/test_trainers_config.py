@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from ppdbench.errors import UsageError
-from trainers.config import CONFIGS, as_mapping, load_config, parse_config, resolve, to_yaml
+from trainers.config import as_mapping, to_yaml
+from trainers.config_file import CONFIGS, load_config, parse_config, resolve
 
 SHIPPED = sorted(CONFIGS.rglob("*.yaml"))
 PPD = CONFIGS / "shapes" / "ppd.yaml"

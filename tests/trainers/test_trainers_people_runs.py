@@ -25,7 +25,7 @@ from ppdbench.errors import FingerprintMismatch, MissingPrerequisite, UsageError
 from ppdbench.protocols import SuiteFiles
 from ppdbench.suites.pickapic import PickapicSuite
 from trainers.adapters.checkpoints import read_header
-from trainers.config import load_config
+from trainers.config_file import load_config
 from trainers.encoded import embeddings, encoding
 from trainers.examples import Examples
 from trainers.people import users_digest

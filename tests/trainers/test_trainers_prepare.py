@@ -313,7 +313,7 @@ def test_rows_that_cannot_be_read_any_more_are_named(
     source.write_bytes(whole[:start] + bytes(200) + whole[start + 200 :])
     sha = hashlib.sha256(whole).hexdigest()
     # Known by its size and time as the file that was split; the hash is another test's.
-    monkeypatch.setattr("ppdbench.rewards.file_hash._read", lambda _path: sha)
+    monkeypatch.setattr("ppdbench.rewards.file_hash.read_sha256", lambda _path: sha)
     said = prepare(code=3)
     assert f"pairs of {source} cannot be read" in said
     before = shards()

@@ -215,7 +215,7 @@ OVERRIDES = [
 def run_training(method: str, base: Path, output: Path, overrides: Sequence[str] = ()) -> Path:
     """Train a method on the tiny suite, whose pairs lie beside the output."""
     from trainers import diffusion_dpo, diffusion_kto, ppd, sft
-    from trainers.config import CONFIGS
+    from trainers.config_file import CONFIGS
 
     recipes: dict[str, Any] = {
         "ppd": ppd,

@@ -133,7 +133,8 @@ def train_for_people(
 ) -> Path:
     """Train a method for the tiny people, or for those of a suite."""
     from trainers import diffusion_kto, ip_adapter, ppd, ppd_learnt, sft
-    from trainers.config import CONFIGS, OF_USERS
+    from trainers.config import OF_USERS
+    from trainers.config_file import CONFIGS
 
     trainers: dict[str, Any] = {
         "ppd": ppd,

@@ -14,6 +14,7 @@ from typing import Any
 
 import yaml
 
+from ppdbench.data.plain_yaml import parse_yaml
 from ppdbench.errors import MissingPrerequisite, UsageError, one_line
 
 SUMMARY = "summary.json"
@@ -31,7 +32,8 @@ def with_run(card: str, run: Path, revision: str) -> str:
 
     Raises:
         MissingPrerequisite: the run has no summary that can be read.
-        UsageError: the run is of another model, its figures are withheld, or it has none of these.
+        UsageError: the run is of another model, its figures are withheld, or it has none of these;
+            or the card's own metadata cannot be read.
     """
     summary = _read(run / SUMMARY)
     model = summary["model"]
@@ -52,7 +54,13 @@ def with_run(card: str, run: Path, revision: str) -> str:
         raise UsageError(
             f"{run} has no win rates", fix="run ppdbench eval with benchmark rewards or personal"
         )
-    return _with_result(card, _result(summary, metrics))
+    try:
+        return _with_result(card, _result(summary, metrics))
+    except (ValueError, LookupError, TypeError, AttributeError) as error:
+        raise UsageError(
+            f"the metadata at the head of the adapter's README.md cannot be read: {error!r}",
+            fix="restore the card that its training wrote",
+        ) from error
 
 
 def _metrics(benchmarks: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
@@ -87,7 +95,7 @@ def _result(summary: Mapping[str, Any], metrics: list[dict[str, Any]]) -> dict[s
 
 def _with_result(card: str, result: Mapping[str, Any]) -> str:
     head, _, text = card.removeprefix(FENCE).partition(FENCE)
-    about = yaml.safe_load(head)
+    about = parse_yaml(head.encode())
     index = about.setdefault(INDEX, [{"name": text.lstrip().partition("\n")[0].strip("# ")}])
     results = index[0].setdefault("results", [])
     same = result["dataset"]["type"], result["dataset"]["split"]
@@ -100,7 +108,7 @@ def _with_result(card: str, result: Mapping[str, Any]) -> str:
 def _read(path: Path) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise MissingPrerequisite(
             f"{path} cannot be read: {one_line(error)}",
             fix="name a run folder that ppdbench eval made; the same command again writes it anew",

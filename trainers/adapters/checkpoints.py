@@ -108,7 +108,7 @@ def read_header(folder: Path) -> AdapterHeader:
     try:
         description = json.loads(metadata[HEADER_KEY])
         version = description.pop("format_version")
-    except (KeyError, ValueError, TypeError, AttributeError) as error:
+    except (KeyError, ValueError, RecursionError, TypeError, AttributeError) as error:
         raise MissingPrerequisite(f"{path} has no header of an adapter", fix=_TRAIN) from error
     if version not in range(1, FORMAT_VERSION + 1):
         raise MissingPrerequisite(
@@ -168,7 +168,7 @@ def load_adapter(folder: Path, base: Base) -> UserAdapter:
     adapter = new_adapter(base.unet, header.shape, seed=0)
     try:
         with safe_open(path, framework="pt") as opened:
-            adapter.load_tensors({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118
+            adapter.load_tensors({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 - no mapping
     except KeyError as error:
         raise MissingPrerequisite(
             f"{path} does not fit the base: missing or unknown tensors {error.args[0]}", fix=_TRAIN
@@ -206,6 +206,8 @@ def load_state(
         return None
     try:
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location="cpu")
+        if not isinstance(state["identity"], Mapping):
+            raise TypeError("it says nothing of its settings")
     except Exception as error:  # whatever the unpickler stumbles over
         raise MissingPrerequisite(
             f"{path} cannot be read: {one_line(error).partition('. ')[0]}",

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import Checkpoint
+from ppdbench.rewards.folder import changed
 
 if TYPE_CHECKING:
     from trainers.adapters.checkpoints import AdapterHeader
@@ -30,6 +31,19 @@ class FoundAdapter:
     folder: Path
     header: AdapterHeader
     sha256: str
+
+    def require_unchanged(self) -> None:
+        """See that the file is still the one that was found; after its tensors were read.
+
+        Raises:
+            PpdbenchError: it is not: a training may have ended meanwhile, and its adapter's
+                pictures are another generator's.
+        """
+        from trainers.adapters.checkpoints import ADAPTER_FILE
+
+        file = self.folder / ADAPTER_FILE
+        if not file.is_file() or _sha256(file) != self.sha256:
+            raise changed(file)
 
     @property
     def identity(self) -> dict[str, Any]:
@@ -81,19 +95,19 @@ class FoundAdapter:
 
 
 def find_adapters(folder: Path, base_sha256: str) -> list[FoundAdapter]:
-    """The adapter of a folder, and the one for people in it, if there is one; both of this base."""
+    """The adapter of a folder, and the one for people in it, if there is one; both of this base.
+
+    Raises:
+        MissingPrerequisite: there is none, one is of another base, or the two are of one kind.
+        PpdbenchError: a file is damaged.
+    """
     from trainers.adapters.checkpoints import ADAPTER_FILE, check_base, read_header
 
     folders = [folder]
     if (folder / PEOPLE / ADAPTER_FILE).is_file():
         folders.append(folder / PEOPLE)
     found = [
-        FoundAdapter(
-            each,
-            read_header(each),
-            hashlib.sha256((each / ADAPTER_FILE).read_bytes()).hexdigest(),
-        )
-        for each in folders
+        FoundAdapter(each, read_header(each), _sha256(each / ADAPTER_FILE)) for each in folders
     ]
     for adapter in found:
         check_base(adapter.folder, adapter.header, base_sha256)
@@ -104,3 +118,7 @@ def find_adapters(folder: Path, base_sha256: str) -> list[FoundAdapter]:
             fix=f"take {folders[1]} away, or put an adapter trained with --users there",
         )
     return found
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()

@@ -74,8 +74,9 @@ def model_card(
     beta = ""
     if "beta_eff" in facts:
         beta = f"\n- beta {config.objective.beta:g}, beta_eff {facts['beta_eff']:g}"
+    front = front_matter(header, title, held_out, MEANING, published=published)
     return f"""---
-{front_matter(header, title, held_out, MEANING, published=published)}---
+{front}---
 # {title}
 
 An adapter for Stable Cascade's Stage C: {what}.
@@ -98,7 +99,17 @@ every step in `metrics.jsonl` and the curves in `loss.png`.
 |---|---|---|
 {_figures(tail, held_out)}
 
-## Loading
+{_loading(header)}
+## Configuration
+
+```yaml
+{to_yaml(config)}```
+"""
+
+
+def _loading(header: AdapterHeader) -> str:
+    """The part that says how the adapter is loaded, and how it draws."""
+    return f"""## Loading
 
 In this folder:
 
@@ -111,10 +122,10 @@ from trainers.bases import find_base
 from trainers.adapters.checkpoints import load_adapter
 from trainers.stable_cascade.load import load_base
 
-base = load_base(find_base("{facts["suite"]}"))  # or the folder of the one it was trained on
+base = load_base(find_base("{header.facts["suite"]}"))  # or the folder of the one it was trained on
 adapter = load_adapter(Path(), base)  # attached to base, and off
 latents, timestep = torch.randn(1, *base.latent_shape), torch.ones(1)
-users = torch.zeros(1, {shape.user_dim})  # the null user
+users = torch.zeros(1, {header.shape.user_dim})  # the null user
 with adapter.tokens(users), torch.no_grad():
     noise = base.predict_noise(latents, timestep, base.encode_text(["a caption"]))
 ```
@@ -127,11 +138,6 @@ from trainers.pipeline import PersonalizedStableCascade
 pipe = PersonalizedStableCascade.from_pretrained(".")
 images = pipe("a caption", user={_example(header)}, seed=0)
 ```
-
-## Configuration
-
-```yaml
-{to_yaml(config)}```
 """
 
 

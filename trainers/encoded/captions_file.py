@@ -24,8 +24,13 @@ class Captions(Sequence[str]):
         """
         try:
             table = pa.ipc.open_file(pa.memory_map(str(file))).read_all()
-            self._texts = table.column("caption")[:count]
-        except (pa.ArrowException, OSError, KeyError) as error:
+            # Arrow follows whatever offsets a file has, out of the mapped memory and into a crash.
+            table.validate(full=True)
+            texts = table.column("caption")
+            if not pa.types.is_large_string(texts.type) or texts.null_count:
+                raise ValueError(f"captions are of type {texts.type}, {texts.null_count} null")
+            self._texts = texts[:count]
+        except (pa.ArrowException, OSError, KeyError, ValueError) as error:
             raise PpdbenchError(
                 f"{file} is damaged: {one_line(error)}",
                 fix=AGAIN,

@@ -58,7 +58,7 @@ def embed_groups(
         main: whether this process writes for all.
 
     Raises:
-        PpdbenchError: the encoder cannot work at all.
+        PpdbenchError: the encoder cannot work at all, or the pairs were changed meanwhile.
     """
     made_of = {
         "encoder": encoder.info.revision,
@@ -79,6 +79,7 @@ def embed_groups(
                 embeddings[number], known[number] = code.embedding, True
         if not main:
             return embeddings, known
+        cache.require_pairs_at_rest()
         tensors = {"embedding": torch.from_numpy(embeddings), "known": torch.from_numpy(known)}
         write_atomic(file, save(tensors))
     return read_tensor(file, "embedding").numpy(), read_tensor(file, "known").numpy()

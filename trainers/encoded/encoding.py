@@ -23,6 +23,7 @@ from ppdbench.protocols import Events, PreferencePair
 from ppdbench.runs.atomic import remove_leftovers, write_atomic, write_json
 from ppdbench.suites.made_once import made_once
 from trainers.encoded import pair_shards
+from trainers.encoded.at_rest import AtRest
 from trainers.encoded.captions_file import Captions
 from trainers.encoded.claims import claims, takes
 from trainers.encoded.encoded_shards import ENCODE_ROWS, encoded_images, encoded_texts
@@ -45,6 +46,8 @@ class Encoding:
     """What is encoded by what, and the folder that it goes to."""
 
     pairs: Path
+    at_rest: AtRest
+    """The pairs' files as they were before `pairs_sha256` was made of them."""
     pairs_sha256: str
     base: Base
     folder: Path
@@ -140,6 +143,7 @@ def encoding_of(
     pairs: Path, base: Base, *, cache: Path, size: tuple[int, int], limit: int | None
 ) -> Encoding:
     """What there is to encode of a file of pairs, in a folder of its own in `cache`."""
+    at_rest = AtRest(pairs)
     digest = file_sha256(pairs)
     text = next(base.text_encoder.parameters()).dtype
     words = [f"v{SCHEMA_VERSION}", digest[:16], base.sha256[:16], f"{size[0]}x{size[1]}"]
@@ -147,16 +151,28 @@ def encoding_of(
     words += [str(limit)] if limit else []
     folder = cache / "-".join(words)
     return Encoding(
-        pairs=pairs, pairs_sha256=digest, base=base, folder=folder, size=size, limit=limit
+        pairs=pairs,
+        at_rest=at_rest,
+        pairs_sha256=digest,
+        base=base,
+        folder=folder,
+        size=size,
+        limit=limit,
     )
 
 
 def list_pairs(work: Encoding) -> None:
-    """List the pairs, where nobody has: how many there are is known from then on."""
+    """List the pairs, where nobody has: how many there are is known from then on.
+
+    Raises:
+        PpdbenchError: they were changed since they were hashed.
+    """
     listed = work.folder / LISTED
     if listed.exists() and not (work.folder / CAPTIONS).exists():  # written first, and was lost
         listed.unlink(missing_ok=True)
-    made_once(listed, lambda: write_listed(work.pairs, work.limit, work.folder))
+    made_once(
+        listed, lambda: write_listed(work.pairs, work.limit, work.folder, work.at_rest.require)
+    )
 
 
 def encode_share(work: Encoding, events: Events, share: tuple[int, int]) -> None:
@@ -171,7 +187,8 @@ def encode_share(work: Encoding, events: Events, share: tuple[int, int]) -> None
         share: (rank, world).
 
     Raises:
-        PpdbenchError: what the base makes of the pairs is not finite.
+        PpdbenchError: what the base makes of the pairs is not finite, or they were changed since
+            they were hashed.
         MissingPrerequisite: no space is left; the shards before this one stay.
     """
     list_pairs(work)
@@ -224,10 +241,9 @@ def _encode_images(work: Encoding, events: Events, share: tuple[int, int]) -> No
     def encode(wanted: Callable[[int], bool], made: Callable[[int], None]) -> None:
         for number, shard in batches(work.pairs, work.limit, wanted=wanted):
             if shard is not None:
-                write_atomic(
-                    work.file("images", number),
-                    save(encoded_images(told(number, shard), work.base, work.size, work.dtypes[0])),
-                )
+                encoded = encoded_images(told(number, shard), work.base, work.size, work.dtypes[0])
+                work.at_rest.require()
+                write_atomic(work.file("images", number), save(encoded))
             made(number)
 
     _in_turns(work, "images", numbers, encode, rest)

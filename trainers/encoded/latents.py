@@ -36,6 +36,7 @@ from torch import Tensor
 
 from ppdbench.errors import MissingPrerequisite, PpdbenchError, one_line
 from ppdbench.protocols import Events
+from trainers.encoded.at_rest import AtRest
 from trainers.encoded.captions_file import Captions
 from trainers.encoded.decoding import as_tensor
 from trainers.encoded.encoding import (
@@ -100,6 +101,8 @@ class LatentCache:
     base_sha256: str = ""
     dtypes: tuple[str, str] = ("float32", "float32")
     """In what latents and text are kept."""
+    at_rest: AtRest | None = None
+    """The pairs' files as they were before they were hashed; None where nobody reads them."""
 
     def __len__(self) -> int:
         return len(self.caption)
@@ -113,6 +116,15 @@ class LatentCache:
     def latent_shape(self) -> tuple[int, ...]:
         """Channels, height and width of one latent."""
         return tuple(self.image_0.rows(np.zeros(1, np.int64)).shape[1:])
+
+    def require_pairs_at_rest(self) -> None:
+        """See that the pairs are still those of this cache; before what was made of them is kept.
+
+        Raises:
+            PpdbenchError: they were changed meanwhile.
+        """
+        if self.at_rest is not None:
+            self.at_rest.require()
 
     def latents(self, pairs: NDArray[np.int64], winner: NDArray[np.int64]) -> tuple[Tensor, Tensor]:
         """Latents (B, C, H, W) of the preferred and of the other image of each pair."""
@@ -229,6 +241,7 @@ def open_cache(work: Encoding, limit: int | None) -> LatentCache:
         empty=empty,
         base_sha256=index["base_sha256"],
         dtypes=(index["latents"], index["text"]),
+        at_rest=work.at_rest,
         **columns,
     )
 
@@ -237,7 +250,7 @@ def _index(file: Path) -> Mapping[str, Any]:
     try:
         read = json.loads(file.read_text())
         missing = [key for key in INDEXED if key not in read]
-    except (ValueError, TypeError) as error:
+    except (ValueError, RecursionError, TypeError) as error:
         raise PpdbenchError(f"{file} is damaged: {one_line(error)}", fix=AGAIN) from error
     if missing:
         raise PpdbenchError(f"{file} is damaged: it lacks {', '.join(missing)}", fix=AGAIN)

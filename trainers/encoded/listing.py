@@ -8,7 +8,7 @@ and `captions.arrow` the distinct captions. Elsewhere: the images' and captions'
 from __future__ import annotations
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,17 @@ LEFT_OUT = {"unreadable": "unreadable image", "not_finite": "latents not finite"
 """Why pairs are left out of a cache: the tensor that tells which, and the reason in words."""
 
 
-def write_listed(pairs: Path, limit: int | None, folder: Path) -> None:
-    """List the pairs of a file, or the first `limit`: what is known of them, and the captions."""
+def write_listed(
+    pairs: Path, limit: int | None, folder: Path, require_at_rest: Callable[[], None]
+) -> None:
+    """List the pairs of a file, or the first `limit`: what is known of them, and the captions.
+
+    Args:
+        pairs: file, folder or selection.
+        limit: None is all.
+        folder: of the cache.
+        require_at_rest: raises where the pairs were changed since they were hashed.
+    """
     row_of: dict[str, int] = {}
     margins, captions, different = array("d"), array("q"), array("b")
     ids, users = array("q"), array("q")
@@ -41,6 +50,7 @@ def write_listed(pairs: Path, limit: int | None, folder: Path) -> None:
         different.append(pair.are_different)
         ids.append(int(pair.id))
         users.append(pair.user_id)
+    require_at_rest()
     write_atomic(folder / CAPTIONS, captions_file(row_of))
     columns: dict[str, NDArray[Any]] = {
         "label_margin": np.array(margins, np.float64),

@@ -60,6 +60,7 @@ def embed_pictures(
                     embeddings[at], known[at] = code.embedding, True
                 at += 1
             events.advance(len(some) // 2)
+        cache.require_pairs_at_rest()
         tensors = {
             "embedding": torch.from_numpy(embeddings.reshape(len(cache), 2, -1)),
             "known": torch.from_numpy(known.reshape(-1, 2)),

@@ -58,6 +58,9 @@ def reward_margins(
 
     `load` replaces the entry points of the rewards' kinds; `share` and `wait` are those of
     `latents.encode_pairs`.
+
+    Raises:
+        PpdbenchError: the pairs were changed since they were hashed.
     """
     rewards = {spec.name: (load or load_reward)(spec, device) for spec in specs}
     rank, world = share
@@ -86,8 +89,9 @@ def _score_shards(
             shards = batches(pairs, cache.limit, cache.skipped, wanted=wanted) if left else ()
             for number, batch in shards:
                 if batch is not None:
-                    missing = _missing(cache, number, rewards)
-                    for file, scores in _score(list(batch), missing).items():
+                    scored = _score(list(batch), _missing(cache, number, rewards))
+                    cache.require_pairs_at_rest()
+                    for file, scores in scored.items():
                         write_atomic(file, save({"scores": torch.from_numpy(scores)}))
                     held.leave(number)
                 if number in left and not _missing(cache, number, rewards):

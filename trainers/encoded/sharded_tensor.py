@@ -58,7 +58,11 @@ def read_tensor(file: Path, name: str) -> Tensor:
 
 
 def read_optional(file: Path, name: str) -> Tensor | None:
-    """As `read_tensor`, and None where the file has no such tensor."""
+    """As `read_tensor`, and None where the file has no such tensor.
+
+    Raises:
+        PpdbenchError: the file is damaged.
+    """
     try:
         with safe_open(file, framework="pt") as opened:
             names = opened.keys()

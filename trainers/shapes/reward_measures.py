@@ -6,6 +6,7 @@ Elsewhere: the trainings (`train_rewards.py`).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -40,8 +41,9 @@ def measure_clip(
     tokens = tower.tokenizer(list(captions))
     wrong = exchange_words(tokens, generator)
     altered = (tokens != wrong).any(1)
+    model: Any = tower.model  # torch's types take a method of a module for a tensor
     with torch.inference_mode():
-        wrong_texts = tower.model.encode_text(wrong, normalize=True)  # type: ignore[operator]
+        wrong_texts = model.encode_text(wrong, normalize=True)
     own = (images * texts).sum(-1)
     beats = own[altered] > (images * wrong_texts).sum(-1)[altered]
     first = []

@@ -82,7 +82,7 @@ def run_stage(
         generator = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
         loss = loss_of(step, generator)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
+        loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
         nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
         if config.ema:

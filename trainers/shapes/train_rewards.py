@@ -38,6 +38,8 @@ from trainers.shapes.stage import StageConfig, run_stage
 from trainers.shapes.tokenizer import build_merges, vocabulary, write_tokenizer
 
 MERGES = "merges.txt.gz"
+STATE = "state.pt"
+"""Of an unfinished training; gone at its end."""
 CONTEXT = 20
 HELD_OUT = 1024
 """Rows at the end of the caller's data that are measured on and never trained on."""
@@ -120,22 +122,15 @@ def train_clip(
             read, target.to(device)
         )
 
-    stage = StageConfig(
-        seed=seed, steps=steps, batch_size=batch_size, lr=lr, weight_decay=0.05, ema=0.99
-    )
+    stage = _stage(seed=seed, steps=steps, batch_size=batch_size, lr=lr)
+    parts = {"model": model, "style": style_head}
     figures = run_stage(
-        "clip",
-        {"model": model, "style": style_head},
-        loss_of,
-        stage,
-        state_file=out / "state.pt",
-        report=progress,
-        device=device,
+        "clip", parts, loss_of, stage, state_file=out / STATE, report=progress, device=device
     )
     _save_tower(model, out)
     held = slice(rows_for_training, None)
     figures |= measure_clip(_tower(out), images_u8[held], captions[held], seed=seed)
-    (out / "state.pt").unlink(missing_ok=True)
+    (out / STATE).unlink(missing_ok=True)
     write_manifest(out, seed=seed, steps=steps, rows=len(captions), figures=figures)
     return figures
 
@@ -242,18 +237,12 @@ def train_hps(
         logits = scale * images @ torch.cat([own, own, altered, altered]).T
         return choice + CAPTION_WEIGHT * contrastive_loss(logits, texts, wrong.repeat(2, 1))
 
-    stage = StageConfig(
-        seed=seed, steps=steps, batch_size=batch_size, lr=lr, weight_decay=0.05, ema=0.99
-    )
+    stage = _stage(seed=seed, steps=steps, batch_size=batch_size, lr=lr)
+    report = progress or (lambda _line: None)
     figures = run_stage(
-        "hps",
-        {"model": model},
-        loss_of,
-        stage,
-        state_file=out / "state.pt",
-        report=progress or (lambda _line: None),
+        "hps", {"model": model}, loss_of, stage, state_file=out / STATE, report=report,
         device=device,
-    )
+    )  # fmt: skip
     _save_tower(model, out)
     held = slice(rows_for_training, None)
     tower = _tower(out)
@@ -264,9 +253,16 @@ def train_hps(
     figures |= {
         "held_out_choice_accuracy": _round(choice_accuracy(score_0 - score_1, target[held]))
     } | measure_clip(tower, images_0[held], captions[held], seed=seed)
-    (out / "state.pt").unlink(missing_ok=True)
+    (out / STATE).unlink(missing_ok=True)
     write_manifest(out, seed=seed, steps=steps, rows=len(captions), figures=figures)
     return figures
+
+
+def _stage(*, seed: int, steps: int, batch_size: int, lr: float) -> StageConfig:
+    """How both towers are trained."""
+    return StageConfig(
+        seed=seed, steps=steps, batch_size=batch_size, lr=lr, weight_decay=0.05, ema=0.99
+    )
 
 
 def _training_rows(count: int) -> int:

@@ -25,8 +25,6 @@ from trainers.stable_cascade.schedule import network_time
 DECODING = SamplerConfig(steps=10, guidance_scale=1.1)
 SCALE = 10.67
 """Side of Stage B's latents over that of Stage C's (diffusers' `latent_dim_scale`): 256 of 24."""
-PIXELS = 4
-"""Side of a picture over that of Stage B's latents."""
 TOGETHER = 8
 """Pictures a walk of Stage B, at most; Stage A decodes them one by one."""
 
@@ -121,7 +119,11 @@ def second_seed(seed: int) -> int:
 
 
 def paella() -> Any:
-    """Diffusers' class of Stage A, which moved when its pipelines were deprecated."""
+    """Diffusers' class of Stage A, which moved when its pipelines were deprecated.
+
+    Raises:
+        MissingPrerequisite: the diffusers that is installed has none.
+    """
     for place in ("deprecated.wuerstchen", "wuerstchen"):
         name = f"diffusers.pipelines.{place}.modeling_paella_vq_model"
         try:

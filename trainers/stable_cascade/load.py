@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import nn
 
 from ppdbench.errors import MissingPrerequisite, one_line
@@ -69,21 +69,32 @@ def _load_own(folder: Path) -> Base:
         raise MissingPrerequisite(
             f"config.json or tokenizer/ in {folder} is damaged: {one_line(error)}", fix=_REPAIR
         ) from error
+    recorded = _recorded(folder)
+    digest = hashlib.sha256()
     for name, module in base.parts.items():
         path = folder / f"{name}.safetensors"
         if not path.is_file():
             raise MissingPrerequisite(f"{path} is missing", fix=_REPAIR)
         try:
+            data = path.read_bytes()  # once: the weights that are hashed are those that draw
             weights = {
                 key: value.float() if value.is_floating_point() else value
-                for key, value in load_file(path).items()
+                for key, value in load(data).items()
             }
             module.load_state_dict(weights, strict=True)
         except (OSError, RuntimeError, SafetensorError) as error:
             raise MissingPrerequisite(
                 f"{path} cannot be read: {one_line(error)}", fix=_REPAIR
             ) from error
-    base.sha256 = base_sha256(folder)
+        found = hashlib.sha256(data).hexdigest()
+        if recorded.get(path.name, found) != found:
+            raise MissingPrerequisite(
+                f"{path} is not the one that its manifest.json lists: sha256 {found[:12]}, listed "
+                f"is {recorded[path.name][:12]}",
+                fix=_REPAIR,
+            )
+        digest.update(found.encode())
+    base.sha256 = digest.hexdigest()
     return base.eval().requires_grad_(False)
 
 
@@ -109,6 +120,20 @@ def base_sha256(folder: Path) -> str:
     if is_published(folder):
         return published_sha256(folder)
     digest = hashlib.sha256()
+    recorded = _recorded(folder)
+    for name in FILES:
+        file = f"{name}.safetensors"
+        known = recorded.get(file)
+        digest.update((known or hashlib.sha256((folder / file).read_bytes()).hexdigest()).encode())
+    return digest.hexdigest()
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    """File -> sha256 by the folder's manifest; empty where there is none.
+
+    Raises:
+        MissingPrerequisite: the manifest is damaged.
+    """
     manifest = folder / "manifest.json"
     recorded: Any = {}
     if manifest.is_file():
@@ -116,11 +141,7 @@ def base_sha256(folder: Path) -> str:
         recorded = told.get("sha256")
     if not isinstance(recorded, dict):
         raise MissingPrerequisite(f"{manifest} is damaged: it has no hashes", fix=_REPAIR)
-    for name in FILES:
-        file = f"{name}.safetensors"
-        known = recorded.get(file)
-        digest.update((known or hashlib.sha256((folder / file).read_bytes()).hexdigest()).encode())
-    return digest.hexdigest()
+    return recorded
 
 
 _REPAIR = "reinstall ppdbench, or rebuild the world with `python -m trainers.shapes`"

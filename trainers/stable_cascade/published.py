@@ -78,7 +78,7 @@ def is_published(base: Path) -> bool:
     if config.is_file():
         try:
             return "_class_name" in json.loads(config.read_text())
-        except (OSError, ValueError, TypeError):
+        except (OSError, ValueError, RecursionError, TypeError):
             return False
     roots = _roots(base)
     return next(_stage(roots, STAGE_C_FOLDERS, "stage_c", "Stage C"), None) is not None or any(
@@ -269,7 +269,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
     try:
         listed = json.loads(index.read_text())["weight_map"].values()
         names = sorted({str(name) for name in listed})
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise MissingPrerequisite(f"{index} is damaged: {one_line(error)}", fix=AGAIN) from error
     if not names or any(PurePosixPath(name).name != name for name in names):
         raise MissingPrerequisite(f"{index} lists no weights beside it", fix=AGAIN)

@@ -122,6 +122,8 @@ def _walk(
         watch.recall(read_metrics(log.path), warned=state.warned)
     began = time.monotonic() - state.seconds
     started = state.step, time.monotonic()
+    if job.takes_part and 0 < state.step < total:  # the state is saved before they are drawn
+        _look(job, state, config.validation.every, job.validate)
     while state.step < total:
         row = _train_step(job, policy, optimizer, micro, state.step, stop)
         if row is None:  # given up before the optimizer moved: the state is that of the last step

@@ -16,6 +16,7 @@ main process alone writes. Elsewhere: who computes them (`steps.py`).
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 from collections.abc import Mapping
@@ -29,7 +30,7 @@ from numpy.typing import NDArray
 
 from ppdbench.errors import from_os_error
 from ppdbench.protocols import Events
-from ppdbench.runs.atomic import write_json
+from ppdbench.runs.atomic import open_locked, remove_dead, temporary, write_json
 from trainers.config import TrainConfig
 from trainers.encoded.latents import LatentCache
 from trainers.stable_cascade.stage_c import Base
@@ -156,13 +157,17 @@ class ReferenceCache:
 
     def _make(self, path: Path, fresh: NDArray[np.float32]) -> NDArray[np.float32]:
         # Written whole before it is mapped: on a full disk a mapping would end in SIGBUS.
-        tmp = path.with_name(f".{path.name}.{os.getpid()}.part")
+        tmp = temporary(path)
+        # By way of memory: to a file, numpy says neither that a disk is full nor why it stopped.
+        whole = io.BytesIO()
+        np.save(whole, fresh)
+        remove_dead(path)
         try:
-            with tmp.open("wb") as file:
-                np.save(file, fresh)
+            with open_locked(tmp) as file:
+                file.write(whole.getbuffer())
                 file.flush()
                 os.fsync(file.fileno())
-            self._place(tmp, path)
+                self._place(tmp, path)
         except OSError as error:
             raise from_os_error(error, path) from error
         finally:
@@ -186,7 +191,7 @@ class ReferenceCache:
     def _read_key(self) -> dict[str, Any] | None:
         try:
             read: dict[str, Any] = json.loads((self.folder / KEY_FILE).read_text())
-        except (OSError, ValueError):
+        except (OSError, ValueError, RecursionError):
             return None
         return read
 

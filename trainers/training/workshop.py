@@ -34,7 +34,8 @@ from ppdbench.runs.lock import RunLock
 from ppdbench.users.load import make_encoder
 from trainers.adapters.checkpoints import load_state
 from trainers.bases import base_of
-from trainers.config import KTO_METHOD, TrainConfig, as_mapping, resolve
+from trainers.config import KTO_METHOD, TrainConfig, as_mapping
+from trainers.config_file import resolve
 from trainers.encoded.embeddings import ShotGroup, embed_groups
 from trainers.encoded.latents import LatentCache, encode_pairs, file_sha256
 from trainers.encoded.pictures import embed_pictures
@@ -212,7 +213,11 @@ class Workshop:
 
     @property
     def _suite_digest(self) -> str:
-        """The suite's, or its people's: captions may not be here, and training needs none."""
+        """The suite's, or its people's where captions are not here: training needs none of them.
+
+        Another rule than `benchmarks.job.Job.digest`, which goes by what is measured on; a folder
+        that was begun is known by this one.
+        """
         people = self.suite.people
         try:
             return self.suite.digest

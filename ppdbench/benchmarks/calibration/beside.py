@@ -6,12 +6,12 @@ judge is calibrated (`calibration.run`).
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
 from ppdbench.protocols import JudgeInfo
 from ppdbench.runs.file_names import file_name
+from ppdbench.runs.json_file import finite_json
 
 PREFIX = "calibrate-"
 """Before the judge's name in the names of runs."""
@@ -34,7 +34,7 @@ def find_calibration(
     found: list[tuple[tuple[int, str], dict[str, Any]]] = []
     for path in sorted((runs / file_name(suite)).glob(f"{PREFIX}*/summary.json")):
         try:
-            summary = json.loads(path.read_bytes())
+            summary = finite_json(path.read_bytes())
             figures = summary["benchmarks"]["calibration"]
             same = (
                 figures["judge"] == judge.name
@@ -44,7 +44,7 @@ def find_calibration(
                 and not summary["withheld"]
             )
             size = (int(figures["n"]), str(summary["created"]))
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, RecursionError, KeyError, TypeError):
             continue
         if same:
             found.append((size, {**figures, "folder": path.parent.name}))

@@ -11,16 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from ppdbench.benchmarks.plan import in_batches
 from ppdbench.errors import UsageError
-from ppdbench.judges.ask import Call
+from ppdbench.judges.call import Call
 from ppdbench.protocols import EvaluatedUser, People, UserSplit
 from ppdbench.users.partners import next_in_ring, shuffled
-
-if TYPE_CHECKING:
-    pass
 
 SPLIT: UserSplit = "calibration"
 Arm = Literal["own", "zero_shots", "other_shots"]

@@ -7,15 +7,15 @@ anew unless a run changed. Elsewhere: which runs can be compared (`compare.runs`
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ppdbench.benchmarks.compare.runs import COMPARISON, MeasuredRun, read_runs
-from ppdbench.benchmarks.compare.summary import inputs_of, summarise_comparison
+from ppdbench.benchmarks.compare.summary import digests, inputs_of, summarise_comparison
 from ppdbench.benchmarks.guard import final_state, interruptible
 from ppdbench.benchmarks.summary_file import write_if_changed
-from ppdbench.errors import FingerprintMismatch, UsageError, from_os_error
+from ppdbench.errors import FingerprintMismatch, PpdbenchError, UsageError, from_os_error
 from ppdbench.protocols import Events
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.file_names import file_name
@@ -45,16 +45,34 @@ def compare(folders: Sequence[Path], *, out: Path | None = None, events: Events)
         Interrupted: on SIGINT or SIGTERM.
     """
     with interruptible():
+        before = [digests(folder) for folder in folders]
         runs = read_runs(folders)
         spec = _spec(runs)
         path = out or FOLDER / _name(runs, spec)
         # Before the folder is made: runs that have nothing in common leave none behind.
-        new = None if (path / "summary.json").is_file() else summarise_comparison(runs, events)
+        new = None if (path / "summary.json").is_file() else _summary(runs, before, events)
         with _opened(path, spec) as run, final_state(run):
-            write_if_changed(
-                run, inputs_of(runs), lambda: new or summarise_comparison(runs, events), events
-            )
+            inputs = inputs_of([run.label for run in runs], before)
+            write_if_changed(run, inputs, lambda: new or _summary(runs, before, events), events)
         return path
+
+
+def _summary(
+    runs: Sequence[MeasuredRun], before: Sequence[Mapping[str, str | None]], events: Events
+) -> dict[str, Any]:
+    """The summary of files that were the same from before the runs were read until it was made.
+
+    Raises:
+        PpdbenchError: a run was worked on meanwhile: of its files, some may be older than others.
+    """
+    found = summarise_comparison(runs, events)
+    for run, then in zip(runs, before, strict=True):
+        if digests(run.path) != then:
+            raise PpdbenchError(
+                f"{run.path} was changed while it was compared",
+                fix="wait until nothing works on that run, and run the same command again",
+            )
+    return found
 
 
 def _spec(runs: Sequence[MeasuredRun]) -> dict[str, Any]:

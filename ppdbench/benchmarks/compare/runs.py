@@ -179,7 +179,7 @@ def _summary(place: Path) -> dict[str, Any]:
             f"{place} holds a run that is not finished: it has no summary.json",
             fix="run its command again; what was done is kept",
         ) from None
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError) as error:
         raise PpdbenchError(f"{path} is damaged: {error}", fix=f"delete it and {again}") from error
     if version != SCHEMA_VERSION:
         raise PpdbenchError(
@@ -192,6 +192,10 @@ def _summary(place: Path) -> dict[str, Any]:
     if lacking := sorted((needed | {"generators", "withheld"}) - found.keys()):
         raise PpdbenchError(
             f"{path} is damaged: it lacks {', '.join(lacking)}", fix=f"delete it and {again}"
+        )
+    if not all(isinstance(found[name], dict) for name in ("benchmarks", "generators")):
+        raise PpdbenchError(
+            f"{path} is damaged: its figures are none", fix=f"delete it and {again}"
         )
     if "calibration" in found["benchmarks"]:
         raise UsageError(
@@ -216,7 +220,7 @@ def _require_ended(place: Path) -> None:
     """
     try:
         state = json.loads((place / "status.json").read_bytes())["state"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         return
     if state != "done":
         raise UsageError(

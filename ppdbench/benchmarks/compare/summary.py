@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from ppdbench import __version__
@@ -60,14 +61,16 @@ COMPARERS: Mapping[str, Comparer] = {
 compared by adding its function here."""
 
 
-def inputs_of(runs: Sequence[MeasuredRun]) -> dict[str, Any]:
-    """All that a comparison is computed from."""
+def digests(run: Path) -> dict[str, str | None]:
+    """File of a run's folder -> sha256, of all that a comparison reads; None where it is not."""
+    return {name: sha256_of(run / name) for name in RECORDS}
+
+
+def inputs_of(labels: Sequence[str], files: Sequence[Mapping[str, str | None]]) -> dict[str, Any]:
+    """All that a comparison is computed from: what the runs are called, and their `digests`."""
     return {
         "formulas": COMPARISON_VERSION,
-        "runs": [
-            {"label": run.label, **{name: sha256_of(run.path / name) for name in RECORDS}}
-            for run in runs
-        ],
+        "runs": [{"label": label, **own} for label, own in zip(labels, files, strict=True)],
     }
 
 

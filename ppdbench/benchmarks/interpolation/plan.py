@@ -12,10 +12,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from ppdbench.benchmarks.interpolation.simplex import Simplex
-from ppdbench.benchmarks.plan import Context, Item
+from ppdbench.benchmarks.plan import Context, Item, items_of
 from ppdbench.protocols import Caption, GeneratorInfo, Suite
 from ppdbench.runs.captions import in_turn
-from ppdbench.runs.seeds import noise_seed
 
 CAPTIONS = 96
 """Captions, unless all are asked for."""
@@ -70,16 +69,4 @@ def plan_interpolation(
     """The items of one generator: all captions of a mixture, then the next one's."""
     hears = "reward_weights" in info.conditions_on
     contexts: list[Context | None] = [*of.simplex.points] if hears else [None]
-    return [
-        Item(
-            generator=generator,
-            caption=caption,
-            context=context,
-            sample=sample,
-            seed=noise_seed(suite.version, caption.id, sample),
-            benchmark="interpolation",
-        )
-        for context in contexts
-        for caption in of.captions
-        for sample in range(of.samples)
-    ]
+    return items_of(suite, generator, contexts, of.captions, of.samples, benchmark="interpolation")

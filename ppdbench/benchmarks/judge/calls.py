@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ppdbench.benchmarks.judge.plan import Comparison
-from ppdbench.judges.ask import Call
+from ppdbench.judges.call import Call
 from ppdbench.runs.results import Result
 
 ORDERS = (0, 1)

@@ -15,6 +15,7 @@ from ppdbench import plugins
 from ppdbench.benchmarks.job import (
     drawn_by,
     not_seeded,
+    note_unserved,
     require_distinct,
     trained_for_others,
 )
@@ -263,8 +264,7 @@ def _items(
         items += kept
         if strangers:
             unserved[name] = strangers
-        for split, count in strangers.items():
-            events.note(f"{name} cannot serve {split} users: {count} are left out")
+        note_unserved(name, strangers, events)
     return items, unserved
 
 

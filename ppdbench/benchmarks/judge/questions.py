@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import TYPE_CHECKING
 
 from ppdbench.data.images import decode_image
-from ppdbench.judges.ask import Call
+from ppdbench.judges.call import Call
 from ppdbench.protocols import People, PreferencePair, Question, Shot
 from ppdbench.users.contexts import user_context
 

@@ -29,8 +29,9 @@ from ppdbench.benchmarks.plan import Drawn
 from ppdbench.benchmarks.reuse import reuse
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.errors import BudgetReached
-from ppdbench.judges.ask import Call, ask
+from ppdbench.judges.ask import ask
 from ppdbench.judges.batch_answers import require_batching, write_batch
+from ppdbench.judges.call import Call
 from ppdbench.protocols import Events
 from ppdbench.rewards.sharding import Shards, shards
 from ppdbench.runs.captions import write_captions

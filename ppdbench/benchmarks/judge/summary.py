@@ -24,14 +24,28 @@ from ppdbench.benchmarks.judge.shown import all_shown, shown_verdicts
 from ppdbench.benchmarks.rows import Row, about, fresh_row
 from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
 from ppdbench.errors import BudgetReached
-from ppdbench.judges.ask import FILE, Call, answered
+from ppdbench.judges.ask import FILE, answered
+from ppdbench.judges.call import Call
 from ppdbench.protocols import Events, JudgeInfo
 from ppdbench.runs.directory import RunDirectory
-from ppdbench.runs.records import read_records
+from ppdbench.runs.records import each_record
 from ppdbench.runs.results import FIDELITY, Result, identities_of, read_results, read_scorers
 
 JUDGE_SUMMARY_VERSION = 1
 """Raise it whenever a figure's definition changes, here or in what is called from here."""
+OF_RECORDS = (
+    "call",
+    "stamp",
+    "status",
+    "cached",
+    "cost",
+    "choice",
+    "log_odds",
+    "reason",
+    "error",
+)
+OF_DETAILS = ("seconds", "tokens_in", "tokens_out", "model")
+"""What the figures, and the verdicts that are shown, are made of."""
 NO_CALIBRATION = "no calibration of this judge by as many shots was found beside the run"
 
 
@@ -80,21 +94,15 @@ def _summary(
 ) -> dict[str, Any]:
     results = read_results(run.path)
     calls = [call for pair in pairs for call in calls_of(pair)]
-    records = read_records(run.path / FILE)
+    records = [_brief(record) for record in each_record(run.path / FILE)]
     said = answered(records, calls)
     failures = _failures(job, results, calls, said, records)
     n_expected = len(job.items) + 2 * len(pairs)
     undrawn = sum(2 for pair in pairs if not pair.drawn)
     n_ok = n_expected - undrawn - len(failures)
-    withheld = None
+    withheld = _withheld(n_expected - n_ok, n_expected, fail_on_error)
     if budget is not None:
         withheld = f"{len(said)} of {2 * len(pairs)} calls have a verdict: {budget.cause}"
-    elif n_expected - n_ok > fail_on_error * n_expected:
-        withheld = (
-            f"{n_expected - n_ok} of {n_expected} images and calls failed, "
-            f"{fail_on_error:.1%} are allowed"
-        )
-    truth = job.people.truth
     rows = _rows(job, results, FIDELITY in identities_of(read_scorers(run.path)))
     return {
         "schema_version": SCHEMA_VERSION,
@@ -120,7 +128,7 @@ def _summary(
                 pairs,
                 said,
                 job.protocol,
-                truth,
+                job.people.truth,
                 splits=job.splits,
                 withheld=withheld,
                 unserved=job.unserved,
@@ -131,6 +139,22 @@ def _summary(
             **_fidelity(job, rows),
         },
         "failures": failures,
+    }
+
+
+def _withheld(n_failed: int, n_expected: int, fail_on_error: float) -> str | None:
+    """Why no figure is given, where too much failed."""
+    if n_failed <= fail_on_error * n_expected:
+        return None
+    return f"{n_failed} of {n_expected} images and calls failed, {fail_on_error:.1%} are allowed"
+
+
+def _brief(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a record, what figures are made of: all of them are in memory at once."""
+    details = record["details"]
+    return {
+        **{name: record[name] for name in OF_RECORDS if name in record},
+        "details": {name: details[name] for name in OF_DETAILS if name in details},
     }
 
 

@@ -76,19 +76,11 @@ def summarise_tradeoff(
         "gold": {reward: twin for reward, twin in world.frame.gold.items() if twin},
         "points": [_point(world, point) for point in world.points],
         "curves": {
-            curve.name: {
-                **curve.about,
-                "users": any(point.reward for point in curve.points),
-                "steps": list(dict.fromkeys(map(step_of, curve.points))),
-            }
+            curve.name: _curve(curve, steps=[step_of(point) for point in curve.points])
             for curve in world.curves.values()
         },
         "curves_over_betas": {
-            curve.name: {
-                **curve.about,
-                "users": any(point.reward for point in curve.points),
-                "rows": list(dict.fromkeys(point.row.name for point in curve.points)),
-            }
+            curve.name: _curve(curve, rows=[point.row.name for point in curve.points])
             for curve in world.over_betas
         },
     }
@@ -113,6 +105,13 @@ def summarise_tradeoff(
             },
         }
     }
+
+
+def _curve(curve: Curve, **along: Sequence[Any]) -> dict[str, Any]:
+    """What a curve is of, whether its points are of users, and what lies along it, each once."""
+    users = any(point.reward for point in curve.points)
+    told = {name: list(dict.fromkeys(values)) for name, values in along.items()}
+    return {**curve.about, "users": users, **told}
 
 
 def _point(world: World, point: Point) -> dict[str, Any]:

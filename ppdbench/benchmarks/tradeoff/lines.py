@@ -1,7 +1,7 @@
 """From a run's records to one line a row, user and caption: means over the noises.
 
 A caption counts whole: with one of its pictures missing it is absent, and what lacks a number for
-one of them is unknown. This is also what goes on record (`leaderboard.curves`), so that figures are
+one of them is unknown. This is also what goes on record (`entries.curves`), so that figures are
 made of drawn rows and of recorded ones in one way.
 """
 

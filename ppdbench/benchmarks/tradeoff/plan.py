@@ -12,10 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from ppdbench.benchmarks.plan import Context, Item, reward_users
+from ppdbench.benchmarks.plan import Context, Item, items_of, reward_users
 from ppdbench.protocols import Caption, GeneratorInfo, Suite
 from ppdbench.runs.captions import in_turn
-from ppdbench.runs.seeds import noise_seed
 
 CAPTIONS, FULL_CAPTIONS = 16, 48
 SAMPLES = 8
@@ -52,16 +51,4 @@ def plan_tradeoff(suite: Suite, generator: str, info: GeneratorInfo, of: Tradeof
     """The items of one generator: all captions of a user, each from all noises."""
     hears = "reward_weights" in info.conditions_on
     contexts: list[Context | None] = [*reward_users(suite)] if hears else [None]
-    return [
-        Item(
-            generator=generator,
-            caption=caption,
-            context=context,
-            sample=sample,
-            seed=noise_seed(suite.version, caption.id, sample),
-            benchmark="tradeoff",
-        )
-        for context in contexts
-        for caption in of.captions
-        for sample in range(of.samples)
-    ]
+    return items_of(suite, generator, contexts, of.captions, of.samples, benchmark="tradeoff")

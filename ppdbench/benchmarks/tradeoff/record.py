@@ -1,7 +1,7 @@
 """From a finished run of benchmark `tradeoff` to curves on record; for maintainers.
 
-Elsewhere: the file and how it is read (`leaderboard.curves`), entries of the other benchmarks
-(`entries.recorded`).
+Elsewhere: the file and how it is read (`entries.curves`), entries of the other benchmarks
+(`leaderboard.add`).
 """
 
 from __future__ import annotations

@@ -44,7 +44,6 @@ CONTROLS = ("captions_only", "labels_swapped", "labels_permuted")
 PARTS = ("topic", "pictures", "preference")
 CLASSIFIER = "PLDA"
 NOT_MEASURED = "not measured: the quick setting leaves it out"
-COUNTS = ("n_users", "n_test", "n_missing")
 
 Floats = NDArray[np.float64]
 Ceilings = Mapping[Kind, Mapping[str, float]]

@@ -7,7 +7,6 @@ and its figures (`users.probe`), who is told apart (`users.classify`).
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from ppdbench.errors import PpdbenchError
 from ppdbench.protocols import Events, People, UserEncoder
 from ppdbench.runs.atomic import write_json
 from ppdbench.runs.fingerprint import fingerprint
+from ppdbench.runs.json_file import finite_json
 
 FILE = "probes.json"
 SCHEMA_VERSION = 1
@@ -81,20 +81,20 @@ def read_probes(folder: Path) -> dict[str, dict[str, Any]]:
     Raises:
         PpdbenchError: the file is damaged.
     """
-    return {name: dict(entry["figures"]) for name, entry in _read(folder).items()}
+    return {name: entry["figures"] for name, entry in _read(folder).items()}
 
 
 def _read(folder: Path) -> dict[str, dict[str, Any]]:
     path = folder / FILE
     try:
-        found = json.loads(path.read_bytes())["probes"]
+        found = finite_json(path.read_bytes())["probes"]
         return {
-            name: {key: entry[key] for key in ("identity", "figures")}
+            name: {"identity": entry["identity"], "figures": dict(entry["figures"])}
             for name, entry in found.items()
         }
     except FileNotFoundError:
         return {}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError) as error:
         raise PpdbenchError(
             f"{path} is damaged: {error!r}", fix="delete it and run the same command again"
         ) from error

@@ -29,8 +29,8 @@ Judge = Callable[[Entry], Standing]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Board:
-    """All tables of a board."""
+class Tables:
+    """All tables of a board, and what stands in none."""
 
     tables: tuple[Table, ...]
     left_out: tuple[tuple[str, str], ...] = field(default=())
@@ -39,7 +39,7 @@ class Board:
 
 def read_board(
     root: Path, judge: Judge, *, advance: Callable[[int], None] = lambda _: None
-) -> Board:
+) -> Tables:
     """Read all entries of a board.
 
     Args:
@@ -69,7 +69,7 @@ def read_board(
         asked = [(entry.name, standing, is_baseline(entry)) for entry, standing in entries]
         ranks = ranked(asked, standing_for)
         tables.append(table_of(number, key, entries, ranks, standing_for))
-    return Board(tables=tuple(tables), left_out=tuple(left_out))
+    return Tables(tables=tuple(tables), left_out=tuple(left_out))
 
 
 def folders(root: Path) -> list[Path]:

@@ -10,34 +10,21 @@ from __future__ import annotations
 import contextlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
 
 from ppdbench.errors import UsageError, from_os_error
-from ppdbench.leaderboard.site.board import Board, Judge, folders, read_board
+from ppdbench.leaderboard.site.board import Judge, Tables, folders, read_board
 from ppdbench.leaderboard.site.index import index_page, suites, titles
 from ppdbench.leaderboard.site.markdown import markdown
 from ppdbench.leaderboard.site.page import entry_page
 from ppdbench.leaderboard.site.picture import gallery_of
 from ppdbench.leaderboard.site.reported import papers
+from ppdbench.protocols import Events
 from ppdbench.runs.atomic import write_atomic
 
 MARK = ".ppdbench-site"
 """Lies in every folder that this wrote, and lists its files."""
 INDEX = "index.html"
 TABLE = "table.md"
-
-
-class Events(Protocol):
-    """Who is told how far it is."""
-
-    def stage(self, name: str, total: int) -> None:
-        """Begin a stage."""
-
-    def advance(self, n: int = 1) -> None:
-        """Go on."""
-
-    def note(self, text: str) -> None:
-        """Say something worth knowing."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,7 +78,7 @@ def build(root: Path, out: Path, judge: Judge, events: Events) -> Built:
     )
 
 
-def _write_entries(out: Path, board: Board, events: Events) -> list[str]:
+def _write_entries(out: Path, board: Tables, events: Events) -> list[str]:
     """Write all entries' pages and sheets; returns their names below `out`."""
     rows = [(table, row) for table in board.tables for row in table.rows]
     known = titles(board.tables)
@@ -113,7 +100,7 @@ def _write_entries(out: Path, board: Board, events: Events) -> list[str]:
     return names
 
 
-def _planned(board: Board) -> list[str]:
+def _planned(board: Tables) -> list[str]:
     """Names that a board's pages and sheets may have."""
     places = [f"{table.suite}/{row.entry.name}" for table in board.tables for row in table.rows]
     return [f"{place}.{ending}" for place in places for ending in ("html", "jpg", "png")]

@@ -16,11 +16,10 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ppdbench.leaderboard.site.cells import Cell, missing
+from ppdbench.leaderboard.site.cells import DASH, Cell, missing
 from ppdbench.leaderboard.site.standing import Standing
 from ppdbench.statistics.rank_ranges import RankRange, rank_ranges
 
-EN_DASH = "\N{EN DASH}"
 SAID = {
     "personal.unseen.win_rate": "the true win rate on unseen users",
     "personal.seen.win_rate": "the true win rate on seen users",
@@ -47,7 +46,7 @@ class Ranked:
             return missing(self.reasons.get(name, "no outcomes to rank it by"))
         text = f"{found.best}"
         if found.worst != found.best:
-            text = f"{found.best}{EN_DASH}{found.worst}"
+            text = f"{found.best}{DASH}{found.worst}"
         return Cell(
             text=text,
             sort=found.best + found.worst / 100_000,

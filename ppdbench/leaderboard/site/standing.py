@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
 
-Tier = Literal["self-reported", "recomputed", "reproduced"]
+from ppdbench.leaderboard.checked import Tier
 
 MEANING: Mapping[Tier, str] = {
     "self-reported": "Its numbers were not recomputed for this page: they are its author's word.",

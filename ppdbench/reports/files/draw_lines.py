@@ -54,15 +54,15 @@ def draw(figure: Figure, canvas: Canvas) -> None:
 
 
 def _panel(axes: Axes, rows: Sequence[Row], looks: Mapping[str, Hand]) -> None:
-    series: dict[str, list[Row]] = {}
+    series: dict[str, list[tuple[float, float, Row]]] = {}
     for row in rows:
-        if value_of(row, "x") is not None and value_of(row, "value") is not None:
-            series.setdefault(str(row.get("series") or ""), []).append(row)
+        if (x := value_of(row, "x")) is not None and (y := value_of(row, "value")) is not None:
+            series.setdefault(str(row.get("series") or ""), []).append((x, y, row))
     for name, own in series.items():
         look = looks[name]
         axes.plot(
-            [value_of(row, "x") for row in own],  # type: ignore[arg-type]
-            [value_of(row, "value") for row in own],  # type: ignore[arg-type]
+            [x for x, _, _ in own],
+            [y for _, y, _ in own],
             color=look.colour,
             linestyle=look.dash,
             linewidth=1.8,
@@ -72,12 +72,12 @@ def _panel(axes: Axes, rows: Sequence[Row], looks: Mapping[str, Hand]) -> None:
             markeredgewidth=1.5,
             zorder=3,
         )
-        _intervals(axes, own, look)
-        for row in own:
+        _intervals(axes, [row for _, _, row in own], look)
+        for x, y, row in own:
             if row.get("label"):
                 axes.annotate(
                     clean(str(row["label"])),
-                    (value_of(row, "x") or 0.0, value_of(row, "value") or 0.0),
+                    (x, y),
                     xytext=(5, 4),
                     textcoords="offset points",
                     fontsize=7,

@@ -175,5 +175,5 @@ def _earlier(folder: Path) -> dict[str, str]:
         found = json.loads((folder / INDEX).read_bytes())
         known = found["figures"] if found["schema_version"] == SCHEMA_VERSION else {}
         return {name: digest for name, digest in known.items() if re.fullmatch(r"[a-z0-9-]+", name)}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError, AttributeError):
         return {}

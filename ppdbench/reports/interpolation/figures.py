@@ -13,6 +13,7 @@ from ppdbench.reports.figures import is_number, named
 from ppdbench.reports.files import draw_lines, draw_points, draw_ternary
 from ppdbench.reports.files.figure import Axis, Figure, Row
 from ppdbench.reports.files.rows import number_of, row_of
+from ppdbench.reports.files.style import value_of
 from ppdbench.reports.headline import reward_title
 from ppdbench.reports.interpolation.headline import Directed, control, directed
 from ppdbench.reports.interpolation.section import path
@@ -59,7 +60,7 @@ def _steps(summary: Summary) -> Figure | None:
                 rows.append(row_of({**(cell or {}), **n}, "gain", **places))
     if not any(is_number(row["value"]) for row in rows):
         return None
-    low, high = around(row[key] for row in rows for key in ("value", "ci_low", "ci_high"))  # type: ignore[misc]
+    low, high = around(value_of(row, key) for row in rows for key in ("value", "ci_low", "ci_high"))
     return Figure(
         name="interpolation",
         title=f"Does a score follow its weight? {summary['model']} along the edges of the simplex",

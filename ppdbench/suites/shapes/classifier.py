@@ -7,6 +7,7 @@ two-object picture is read in the canonical order: left before right, upper befo
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Sequence
 from pathlib import Path
@@ -123,16 +124,26 @@ def load_classifier(folder: Path, device: str) -> ShapesClassifier:
         MissingPrerequisite: a file is missing or damaged.
     """
     from safetensors import SafetensorError
-    from safetensors.torch import load_file
+    from safetensors.torch import load
 
     net = ClassifierNet()
     try:
         sha256 = json.loads((folder / "manifest.json").read_text())["sha256"]["model.safetensors"]
-        weights = load_file(folder / "model.safetensors")
+        data = (folder / "model.safetensors").read_bytes()  # once: what is hashed is what looks
         net.load_state_dict(
-            {k: v.float() if v.is_floating_point() else v for k, v in weights.items()}
+            {k: v.float() if v.is_floating_point() else v for k, v in load(data).items()}
         )
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
+        if (found := hashlib.sha256(data).hexdigest()) != sha256:
+            raise ValueError(f"its sha256 is {found[:12]}, its manifest says {sha256[:12]}")
+    except (
+        OSError,
+        ValueError,
+        RecursionError,
+        KeyError,
+        TypeError,
+        RuntimeError,
+        SafetensorError,
+    ) as error:
         raise MissingPrerequisite(
             f"the caption classifier in {folder} cannot be loaded: {one_line(error)}",
             fix="reinstall ppdbench",

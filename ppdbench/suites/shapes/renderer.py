@@ -94,7 +94,16 @@ def sample_styles(count: int, rng: np.random.Generator, *, widen: float = 1.0) -
 
 
 def render(scenes: Sequence[Scene], styles: Styles, *, block: int = 512) -> NDArray[np.uint8]:
-    """Draw N scenes in N styles: uint8 RGB of shape (N, 64, 64, 3)."""
+    """Draw N scenes in N styles: uint8 RGB of shape (N, 64, 64, 3).
+
+    Args:
+        scenes: what to draw, N of them.
+        styles: how, one a scene.
+        block: scenes drawn at once; changes memory, no pixel.
+
+    Raises:
+        ValueError: there are not as many styles as scenes.
+    """
     if len(scenes) != len(styles):
         raise ValueError(f"{len(scenes)} scenes but {len(styles)} styles")
     out = np.empty((len(scenes), SIDE, SIDE, 3), np.uint8)

@@ -160,7 +160,7 @@ class ShapesSuite:
                 )
             try:
                 hashes = json.loads(manifest.read_text())["sha256"]
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, RecursionError, KeyError, TypeError) as error:
                 raise MissingPrerequisite(
                     f"{manifest}, of the shapes suite's model {name!r}, is damaged",
                     fix="reinstall ppdbench",

@@ -15,7 +15,7 @@ from ppdbench.errors import MissingPrerequisite, UsageError
 from trainers.adapters.card_results import with_run
 from trainers.adapters.checkpoints import AdapterHeader
 from trainers.adapters.model_card import model_card
-from trainers.config import CONFIGS, load_config
+from trainers.config_file import CONFIGS, load_config
 from trainers.stable_cascade.user_attention import AdapterShape
 
 HEADER = AdapterHeader(

@@ -15,7 +15,6 @@ from torch import Tensor
 
 from trainers.stable_cascade import decoder as decoding
 from trainers.stable_cascade.decoder import DECODING, Decoder, second_seed
-from trainers.stable_cascade.decoder import PIXELS as FACTOR
 from trainers.stable_cascade.full_previewer import FullPreviewer
 from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.pipeline import captioned, draw, initial_noise
@@ -25,6 +24,8 @@ from trainers.stable_cascade.stage_c import Base, TextConditioning
 
 pytestmark = pytest.mark.usefixtures("small_side")
 SEEDS = [5, 2**62 + 1]
+FACTOR = 4
+"""Side of a picture over that of Stage B's latents: what Stage A upsamples by."""
 CONFIG = SamplerConfig(steps=2, guidance_scale=2.0, shift=2.0, rescale=0.7)
 
 

@@ -17,7 +17,7 @@ from tiny_cascade import write_base
 from torch import Tensor, nn
 
 from ppdbench.errors import UsageError
-from trainers.config import CONFIGS, load_config
+from trainers.config_file import CONFIGS, load_config
 from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.stage_c import TextConditioning
 from trainers.stable_cascade.user_attention import AdapterShape

@@ -29,7 +29,7 @@ from ppdbench.protocols import Split
 from ppdbench.runs.lock import RunLock
 from trainers import assets, ppd
 from trainers.adapters import checkpoints
-from trainers.config import CONFIGS, load_config
+from trainers.config_file import CONFIGS, load_config
 from trainers.training import loop, recipe
 from trainers.training.metrics import DriftWatch, read_metrics
 from trainers.training.steps import PreferenceStep

@@ -12,7 +12,8 @@ import torch
 from torch import nn
 
 from ppdbench.errors import MissingPrerequisite, UsageError
-from trainers.config import CONFIGS, OptimizerConfig, load_config
+from trainers.config import OptimizerConfig
+from trainers.config_file import CONFIGS, load_config
 from trainers.training.optimizer import check_optimizer, make_optimizer
 
 CPU = torch.device("cpu")

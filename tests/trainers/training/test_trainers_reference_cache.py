@@ -12,7 +12,7 @@ from tiny_cascade import Log, TinySuite, run_training
 from trained import killed_at, metrics_of
 
 from ppdbench.errors import UsageError
-from trainers.config import CONFIGS, load_config
+from trainers.config_file import CONFIGS, load_config
 from trainers.encoded.latents import LatentCache, encode_pairs
 from trainers.stable_cascade.stage_c import Base
 from trainers.training import loop
@@ -159,6 +159,13 @@ def test_of_a_pair_met_twice_the_first_counts_for_each_image(tmp_path: Path) -> 
     cache.learn(twice, np.array([[1, np.nan], [2, 3], [4, 5]], np.float32))
     # As images: (1, -), (3, 2), (4, 5).
     np.testing.assert_array_equal(cache.known(twice), [[1, 2], [2, 1], [1, 2]])
+
+
+def test_what_a_killed_run_left_goes(tmp_path: Path) -> None:
+    cache = opened(tmp_path)
+    (cache.folder / ".visit-00000.npy.99.part").touch()
+    cache.known(VISITS)
+    assert not [*cache.folder.glob(".*.part")]
 
 
 def test_another_process_learns_the_same_and_writes_nothing(tmp_path: Path) -> None:

@@ -73,6 +73,17 @@ def test_killed_anywhere_resumes_bit_for_bit(
     assert same_outcome(tmp_path / "out", uninterrupted("ppd"))
 
 
+def test_validation_pictures_that_a_kill_kept_from_being_drawn_are_drawn_then(
+    tmp_path: Path, tiny_base_folder: Path
+) -> None:
+    often = ["validation.every=2"]
+    with killed_at(recipe, "draw_grid"):
+        run_training("sft", tiny_base_folder, tmp_path / "out", often)
+    run_training("sft", tiny_base_folder, tmp_path / "out", often)
+    drawn = sorted(path.name for path in (tmp_path / "out" / "validation").iterdir())
+    assert drawn == ["step-000002.png", "step-000004.png", "step-000006.png"]
+
+
 def test_sigterm_saves_and_the_same_command_goes_on(
     tmp_path: Path, tiny_base_folder: Path, uninterrupted: Callable[[str], Path]
 ) -> None:

@@ -14,7 +14,8 @@ from tiny_cascade import CAPTIONS, Log, TinySuite
 
 from ppdbench.data.images import decode_image
 from ppdbench.data.pickapic import read_pairs
-from trainers.config import CONFIGS, ObjectiveConfig, load_config
+from trainers.config import ObjectiveConfig
+from trainers.config_file import CONFIGS, load_config
 from trainers.encoded.latents import as_tensor, encode_pairs
 from trainers.examples import Labels, one_hot, table
 from trainers.objectives import diffusion_kto_loss, kto_reference_point, loss_weights

@@ -19,7 +19,7 @@ from ppdbench.cli import app
 from ppdbench.errors import UsageError
 from ppdbench.protocols import Suite, SuiteFiles
 from ppdbench.suites import pickapic, shapes
-from trainers.config import CONFIGS
+from trainers.config_file import CONFIGS
 from trainers.training import workshop
 from trainers.training.workshop import _command, open_workshop
 
