@@ -17,7 +17,8 @@ from accelerate import Accelerator
 from numpy.typing import NDArray
 from torch import Tensor
 
-from trainers.config import CONFIGS, TrainConfig, load_config
+from trainers.config import TrainConfig
+from trainers.config_file import CONFIGS, load_config
 from trainers.encoded.latents import LatentCache
 from trainers.encoded.sharded_tensor import ShardedTensor
 from trainers.examples import Labels, one_hot, table
