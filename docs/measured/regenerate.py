@@ -2,61 +2,48 @@
 
 `claims.yaml` has, for each sentence or row of a table, the words around its numbers and where these
 come from: a run of a command in `commands.yaml` (whose figures are kept in `figures/`), an entry of
-leaderboards/ or a measurement in perf/results/.
+leaderboards/, a measurement in perf/results/ or another file. `settled.yaml` has the numbers that
+follow from no record: definitions, settings, limits, papers' figures, and what was measured once.
 
     python docs/measured/regenerate.py                    say which numbers are others now
     python docs/measured/regenerate.py --write            write them into the documents
     python docs/measured/regenerate.py --run [NAME ...]   run the commands again, keep their figures
     python docs/measured/regenerate.py --keep NAME=RUN    keep the figures of a finished run
-    python docs/measured/regenerate.py --unclaimed FILE   lines with numbers that no claim is about
+    python docs/measured/regenerate.py --unclaimed FILE   lines with numbers that nothing is about
+
+Elsewhere: paths into records, and how a number is written (`sources`).
 """
 
 from __future__ import annotations
 
 import argparse
 import json
-import operator
 import re
 import shlex
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import product
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import yaml
+from sources import FIGURE, Sources, Value, Wrong, at, bound_paths, read_value, spread, written
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parents[1]
-MINUS, DASH = "\N{MINUS SIGN}", "\N{EN DASH}"
-NUMBER = rf"[+{MINUS}]?\d[\d,]*(?:\.\d+)?"
-FIGURE = rf"({NUMBER}(?: \[{NUMBER}(?:{DASH}| to ){NUMBER}\]| \({NUMBER}{DASH}{NUMBER}\))?)"
-"""A number, with its interval or its range."""
-SCALES = {"percent": 100.0, "points": 100.0, "plain": 1.0, "signed": 1.0, "count": 1.0}
-SIGNED = ("points", "signed")
-STEPS = {" - ": operator.sub, " / ": operator.truediv}
-
-
-class Wrong(Exception):
-    """A claim that cannot be held against its document or its source."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Value:
-    """Where a number comes from, and how it is written."""
-
-    scale: str
-    """Of `SCALES`."""
-    places: int
-    """Behind the point."""
-    with_: str
-    """"ci", "range" or "": what stands in brackets behind it."""
-    path: str
-    """Keys joined by dots; two such paths with " - " or " / " between them."""
-    source: str
-    """"run:NAME", "entry:NAME" or "perf:NAME"."""
+ROOT = Path(__file__).resolve().parents[2]
+REASONS = {
+    "definition": "what a thing is: no run would change it",
+    "setting": "what was asked for",
+    "limit": "a bound, a bar or a tolerance",
+    "paper": "somebody else's figure",
+    "arithmetic": "follows from other numbers of the document, and says so",
+    "example": "worked out by hand, or made up to explain",
+    "held elsewhere": "a test of its own holds it against its source",
+    "measured once": "hours, another machine or a profiler: the document says by what",
+}
+FACTS = ("created", "ppdbench", "suite", "suite_version", "suite_digest", "n_ok", "n_expected")
+GAP = " ... "
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,30 +56,48 @@ class Claim:
     values: tuple[Value, ...]
 
     def found_in(self, text: str) -> re.Match[str]:
-        """Where the document says it, whatever its numbers are."""
+        """Where the document says it, whatever its numbers are.
+
+        Raises:
+            Wrong: It does not, or says it twice, or the claim has other values than places.
+        """
         parts = [re.escape(part) for part in self.text.split("{}")]
         if len(parts) != len(self.values) + 1:
-            raise Wrong(f"{self.document}: {self.text!r}: {len(self.values)} values")
+            raise Wrong(f"{len(parts) - 1} places, {len(self.values)} values")
         found = list(re.finditer(FIGURE.join(parts), text))
         if len(found) != 1:
-            raise Wrong(f"{self.document} says {len(found)} times: {self.text}")
+            raise Wrong(f"the document says it {len(found)} times")
         return found[0]
 
 
 # --- what is claimed --------------------------------------------------------------------------
 
 
-def read_claims() -> list[Claim]:
-    """All of claims.yaml."""
-    documents = yaml.safe_load((HERE / "claims.yaml").read_text(encoding="utf-8"))
+def read_yaml(file: Path) -> Any:
+    """What a file says; read once, as it takes a second."""
+    return _parsed(file.read_text(encoding="utf-8"))
+
+
+@cache
+def _parsed(text: str) -> Any:
+    return yaml.safe_load(text)
+
+
+def read_claims(root: Path = ROOT) -> list[Claim]:
+    """All of claims.yaml.
+
+    Raises:
+        Wrong: A value in it cannot be read.
+    """
+    documents = read_yaml(root / "docs/measured/claims.yaml")
     return [
         Claim(
             document=document,
             text=each["text"],
             values=tuple(
                 read_value(value, each.get("from", ""))
-                for written in each["values"]
-                for value in spread(written)
+                for written_so in each["values"]
+                for value in spread(written_so)
             ),
         )
         for document, listed in documents.items()
@@ -100,227 +105,181 @@ def read_claims() -> list[Claim]:
     ]
 
 
-def read_value(text: str, source: str) -> Value:
-    """`percent1_ci PATH` or `percent1 PATH @ SOURCE`."""
-    written, _, path = text.partition(" ")
-    path, _, other = path.partition(" @ ")
-    found = re.fullmatch(r"([a-z]+)(\d)(?:_(ci|range))?", written)
-    if found is None or found[1] not in SCALES or not (other or source):
-        raise Wrong(f"claims.yaml: {text!r} is no value")
-    return Value(
-        scale=found[1],
-        places=int(found[2]),
-        with_=found[3] or "",
-        path=path.strip(),
-        source=other or source,
-    )
+def settled(document: str, root: Path = ROOT) -> Iterator[tuple[str, str]]:
+    """Reason -> words of a document whose numbers follow from no record.
 
-
-def spread(text: str) -> Iterator[str]:
-    """`a.{b,c}` as `a.b` and `a.c`."""
-    parts = re.split(r"[{}]", text)
-    choices = [part.split(",") if at % 2 else [part] for at, part in enumerate(parts)]
-    return ("".join(chosen) for chosen in product(*choices))
-
-
-# --- where numbers come from -------------------------------------------------------------------
-
-
-def source_file(source: str) -> Path:
-    """The record that a source names."""
-    kind, _, name = source.partition(":")
-    files = {
-        "run": HERE / "figures" / f"{name}.json",
-        "entry": ROOT / "leaderboards/shapes" / name / "summary.json",
-        "perf": ROOT / "perf/results" / f"{name}.json",
-    }
-    if kind not in files:
-        raise Wrong(f"claims.yaml: {source!r} is no source")
-    return files[kind]
-
-
-class Sources:
-    """The records, each read once."""
-
-    def __init__(self) -> None:
-        self._read: dict[str, Mapping[str, Any]] = {}
-
-    def number(self, source: str, path: str) -> float:
-        """The number at a path, or the difference or ratio of two."""
-        for sign, step in STEPS.items():
-            if sign in path:
-                left, right = path.split(sign)
-                found: float = step(self.number(source, left), self.number(source, right))
-                return found
-        if source not in self._read:
-            self._read[source] = json.loads(source_file(source).read_bytes())
-        found = at(self._read[source], path)
-        if not isinstance(found, int | float):
-            raise Wrong(f"{source}: {path} is no number")
-        return found
-
-    def bounds(self, source: str, path: str, with_: str) -> tuple[float, float]:
-        """Those of an interval or a range."""
-        low, high = bound_paths(self._read[source], path, with_)
-        return self.number(source, low), self.number(source, high)
-
-
-def bound_paths(record: Mapping[str, Any], path: str, with_: str) -> tuple[str, str]:
-    """Where the bounds of a number stand: beside it, under a name that goes with its own."""
-    parent, _, last = path.rpartition(".")
-    if with_ == "range":
-        return f"{parent}.min", f"{parent}.max"
-    for stem in (f"{last}_ci", last.replace("win_rate", "ci"), "ci"):
-        low, high = (f"{parent}.{stem}_{side}" for side in ("low", "high"))
-        if has(record, low) and has(record, high):
-            return low, high
-    raise Wrong(f"{path} has no interval")
-
-
-def has(record: Mapping[str, Any], path: str) -> bool:
-    """Whether something lies at a path."""
-    try:
-        at(record, path)
-    except Wrong:
-        return False
-    return True
-
-
-def at(found: Any, path: str) -> Any:
-    """What lies at a path.
-
-    Keys may have dots in them: of those that fit, the longest one is taken. Of a list `field=value`
-    takes the only element of which that is so.
+    Raises:
+        Wrong: A reason is none of `REASONS`.
     """
-    rest = path.split(".")
-    while rest:
-        for end in range(len(rest), 0, -1):
-            key = ".".join(rest[:end])
-            chosen = _chosen(found, key)
-            if len(chosen) == 1:
-                found, rest = chosen[0], rest[end:]
-                break
-        else:
-            raise Wrong(f"there is no {path}")
-    return found
+    listed = read_yaml(root / "docs/measured/settled.yaml")
+    for where in ("everywhere", document):
+        for reason, fragments in listed.get(where, {}).items():
+            if reason not in REASONS:
+                raise Wrong(f"settled.yaml: {reason!r} is none of {', '.join(REASONS)}")
+            for fragment in fragments:
+                if not isinstance(fragment, str):
+                    raise Wrong(f"settled.yaml, {where}: {fragment!r} is no text: quote it")
+                yield reason, fragment
 
 
-def _chosen(found: Any, key: str) -> list[Any]:
-    if isinstance(found, dict):
-        return [found[key]] if key in found else []
-    if isinstance(found, list):
-        field, _, value = key.partition("=")
-        return [each for each in found if isinstance(each, dict) and str(each.get(field)) == value]
-    return []
+def pattern_of(fragment: str) -> re.Pattern[str]:
+    """Of words whose numbers are whole ones; ` ... ` stands for anything between.
 
-
-# --- how they are written ----------------------------------------------------------------------
-
-
-def written(value: Value, sources: Sources) -> str:
-    """The number as the documents write it, with its interval or range behind it."""
-    scale = SCALES[value.scale]
-    number = scale * sources.number(value.source, value.path)
-    text = shown(number, value.places, signed=value.scale in SIGNED)
-    if not value.with_:
-        return text
-    low, high = (scale * each for each in sources.bounds(value.source, value.path, value.with_))
-    signed = value.scale in SIGNED and low < 0
-    between = " to " if signed else DASH
-    inside = between.join(shown(each, value.places, signed=signed) for each in (low, high))
-    return f"{text} ({inside})" if value.with_ == "range" else f"{text} [{inside}]"
-
-
-def shown(number: float, places: int, *, signed: bool) -> str:
-    """With a true minus, and commas between thousands."""
-    text = f"{abs(number):,.{places}f}"
-    if not text.strip("0.,"):
-        return text
-    return f"{MINUS if number < 0 else '+' if signed else ''}{text}"
+    Between slashes it is a regular expression.
+    """
+    if fragment[0] == fragment[-1] == "/":
+        return re.compile(fragment[1:-1], flags=re.MULTILINE)
+    parts = [re.escape(part) for part in fragment.split(GAP)]
+    before = r"(?<![\d.,])" if fragment[0].isdigit() else ""
+    after = r"(?![\d]|[.,]\d)" if fragment[-1].isdigit() else ""
+    return re.compile(before + r".*?".join(parts) + after, flags=re.DOTALL)
 
 
 # --- documents -----------------------------------------------------------------------------------
 
 
-def check(*, write: bool) -> list[str]:
+def check(*, write: bool, root: Path = ROOT) -> list[str]:
     """Numbers that are others than their source's; put right where `write`."""
-    sources, wrong = Sources(), []
+    sources, wrong = Sources(root), []
     texts: dict[str, str] = {}
-    for claim in read_claims():
-        text = texts.setdefault(claim.document, (ROOT / claim.document).read_text(encoding="utf-8"))
+    for claim in read_claims(root):
+        if claim.document not in texts:
+            texts[claim.document] = (root / claim.document).read_text(encoding="utf-8")
+        text = texts[claim.document]
         try:
             found = claim.found_in(text)
             right = [written(value, sources) for value in claim.values]
-        except (Wrong, KeyError, OSError) as error:
-            wrong.append(f"{claim.document}: {claim.text}: {error}")
+        except Wrong as error:
+            wrong.append(f"{claim.document}: {claim.text.strip()}: {error}")
             continue
         said = claim.text.format(*found.groups())
         true = claim.text.format(*right)
         if said != true:
-            wrong.append(
-                f"{claim.document} says: {said}\n{' ' * len(claim.document)}    now: {true}"
-            )
+            gap = " " * len(claim.document)
+            wrong.append(f"{claim.document} says: {said.strip()}\n{gap}  now: {true.strip()}")
             texts[claim.document] = text[: found.start()] + true + text[found.end() :]
     if write:
         for document, text in texts.items():
-            (ROOT / document).write_text(text, encoding="utf-8")
+            (root / document).write_text(text, encoding="utf-8")
     return wrong
 
 
-def unclaimed(document: str) -> list[str]:
-    """Lines of a document, each with what no claim is about, where numbers are left in it."""
-    text = (ROOT / document).read_text(encoding="utf-8")
+def unclaimed(document: str, root: Path = ROOT) -> list[str]:
+    """Lines of a document, each with what nothing is about, where numbers are left in it.
+
+    Raises:
+        Wrong: A claim about it, or words that settled.yaml has of it, are not in it.
+    """
+    text = (root / document).read_text(encoding="utf-8")
     rest = list(text)
-    for claim in read_claims():
+    for claim in read_claims(root):
         if claim.document == document:
             found = claim.found_in(text)
             for group in range(1, len(claim.values) + 1):
                 rest[found.start(group) : found.end(group)] = "_" * len(found[group])
-    lines = re.sub(
-        r"^```.*?^```$|\]\([^)]*\)|`[^`]*`|https?://\S+", "", "".join(rest), flags=re.S | re.M
-    )
-    return [line for line in lines.splitlines() if re.search(r"\d", line)]
+    for _, fragment in settled(document, root):
+        for match in pattern_of(fragment).finditer(text):
+            for place in range(match.start(), match.end()):
+                rest[place] = "_" if rest[place].isdigit() else rest[place]
+    apart = r"^```.*?^```$|\]\([^)]*\)|`[^`\n]*`|https?://\S+|<!--.*?-->"
+    lines = re.sub(apart, "", "".join(rest), flags=re.DOTALL | re.MULTILINE)
+    numbered = re.compile(r"(?<![\w.-])\d")  # not the name of a thing, such as L1 or ViT-H-14
+    return [
+        line for line in lines.splitlines() if numbered.search(re.sub(r"^(?:#+ )?\d+\. ", "", line))
+    ]
+
+
+def stale(document: str, root: Path = ROOT) -> list[str]:
+    """Words that settled.yaml has of a document and that are not in it."""
+    text = (root / document).read_text(encoding="utf-8")
+    everywhere = dict.fromkeys(each for _, each in settled("", root))
+    return [
+        fragment
+        for _, fragment in settled(document, root)
+        if fragment not in everywhere and not pattern_of(fragment).search(text)
+    ]
 
 
 # --- running --------------------------------------------------------------------------------------
 
 
-def commands() -> dict[str, str]:
+def commands(root: Path = ROOT) -> dict[str, str]:
     """Name -> command of the runs that claims are about."""
-    found: dict[str, str] = yaml.safe_load((HERE / "commands.yaml").read_text(encoding="utf-8"))
+    found: dict[str, str] = read_yaml(root / "docs/measured/commands.yaml")
     return found
 
 
-def run(names: Iterable[str]) -> None:
-    """Run commands as they are written and keep their figures; a killed one goes on."""
-    for name in names:
-        command = commands()[name]
+def command_of(name: str, root: Path = ROOT) -> str:
+    """Raises `Wrong` where commands.yaml has none of this name."""
+    listed = commands(root)
+    if name not in listed:
+        raise Wrong(f"commands.yaml has no {name!r}; it has {', '.join(listed)}")
+    return listed[name]
+
+
+def run(names: Iterable[str], root: Path = ROOT) -> None:
+    """Run commands as they are written and keep their figures; a killed one goes on.
+
+    Raises:
+        Wrong: There is no such command, or it fails.
+    """
+    for name, command in [(name, command_of(name, root)) for name in names]:
         sys.stderr.write(f"{name}: {command}\n")
-        done = subprocess.run([*shlex.split(command), "--json"], stdout=subprocess.PIPE, check=True)
-        keep(name, json.loads(done.stdout))
+        done = subprocess.run([*shlex.split(command), "--json"], stdout=subprocess.PIPE)
+        if done.returncode:
+            raise Wrong(f"{name}: exit code {done.returncode}: {command}")
+        keep(name, json.loads(done.stdout), root)
 
 
-def keep(name: str, summary: Mapping[str, Any]) -> None:
-    """Keep of a run what claims are about."""
+def keep_run(name: str, folder: Path, root: Path = ROOT) -> None:
+    """Keep of a finished run's folder what claims are about.
+
+    Raises:
+        Wrong: It is no run, or one of fewer captions or users than the command asks for.
+    """
+    try:
+        spec, summary = (
+            json.loads((folder / file).read_bytes()) for file in ("spec.json", "summary.json")
+        )
+    except (OSError, ValueError) as error:
+        raise Wrong(f"{folder} is no finished run: {error}") from error
+    if spec.get("limit") is not None and "--limit" not in command_of(name, root):
+        raise Wrong(f"{folder} has --limit {spec['limit']}: {command_of(name, root)}")
+    keep(name, summary, root)
+
+
+def keep(name: str, summary: Mapping[str, Any], root: Path = ROOT) -> None:
+    """Keep of a run what claims are about.
+
+    Raises:
+        Wrong: There is no such command, the run is not whole, or lacks something of it.
+    """
+    command = command_of(name, root)
+    if summary.get("withheld") or summary.get("n_ok") != summary.get("n_expected"):
+        raise Wrong(f"{name}: {summary.get('n_ok')} of {summary.get('n_expected')} items")
     figures: Mapping[str, Any] = summary["benchmarks"]
-    wanted: set[str] = set()
-    for value in (each for claim in read_claims() for each in claim.values):
-        if value.source == f"run:{name}":
-            paths = re.split("|".join(map(re.escape, STEPS)), value.path)
-            wanted.update(paths)
-            if value.with_:
-                wanted.update(bound_paths(figures, paths[0], value.with_))
-    facts = ("created", "ppdbench", "suite", "suite_version", "suite_digest", "n_ok", "n_expected")
-    kept: dict[str, Any] = {"command": commands()[name]}
-    kept |= {fact: summary[fact] for fact in facts if fact in summary}
-    kept |= {path: at(figures, path) for path in sorted(wanted)}
-    file = HERE / "figures" / f"{name}.json"
+    kept: dict[str, Any] = {"command": command}
+    kept |= {fact: summary[fact] for fact in FACTS if fact in summary}
+    wanted: dict[str, Any] = {}
+    missing = []
+    for value in (each for claim in read_claims(root) for each in claim.values):
+        paths = [path for source, path in value.terms if source == f"run:{name}"]
+        try:
+            if paths and value.with_:
+                paths += bound_paths(figures, paths[0], value.with_)
+            wanted |= {path: at(figures, path) for path in paths}
+        except Wrong as error:
+            missing.append(str(error))
+    if missing:
+        raise Wrong("\n".join(f"{name}: {each}" for each in missing))
+    file = root / "docs/measured/figures" / f"{name}.json"
     file.parent.mkdir(exist_ok=True)
+    kept |= dict(sorted(wanted.items()))
     file.write_text(json.dumps(kept, indent=1) + "\n", encoding="utf-8")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """The command line; 1 where a number is another one now."""
+    """The command line; 1 where a number is another one now, 2 where something is not there."""
     form = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=form)
     parser.add_argument("--write", action="store_true")
@@ -328,15 +287,19 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--keep", action="append", default=[], metavar="NAME=RUN")
     parser.add_argument("--unclaimed", metavar="FILE")
     asked = parser.parse_args(arguments)
-    if asked.run is not None:
-        run(asked.run or commands())
-    for each in asked.keep:
-        name, _, folder = each.partition("=")
-        keep(name, json.loads((Path(folder) / "summary.json").read_bytes()))
-    if asked.unclaimed:
-        sys.stdout.writelines(f"{line}\n" for line in unclaimed(asked.unclaimed))
-        return 0
-    wrong = check(write=asked.write)
+    try:
+        if asked.run is not None:
+            run(asked.run or commands())
+        for each in asked.keep:
+            name, _, folder = each.partition("=")
+            keep_run(name, Path(folder))
+        if asked.unclaimed:
+            sys.stdout.writelines(f"{line}\n" for line in unclaimed(asked.unclaimed))
+            return 0
+        wrong = check(write=asked.write)
+    except (Wrong, OSError) as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
     sys.stdout.writelines(f"{line}\n" for line in wrong)
     return 1 if wrong and not asked.write else 0
 
