@@ -21,8 +21,9 @@ from diffusers.models.unets.unet_stable_cascade import StableCascadeUNet
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.schedule import add_noise
-from trainers.stable_cascade.user_attention import AdapterShape, UserAdapter, new_adapter
+from trainers.stable_cascade.user_attention import UserAdapter, new_adapter
 
 
 @dataclass(frozen=True, slots=True)

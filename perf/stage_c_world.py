@@ -24,9 +24,9 @@ from trainers.encoded.sharded_tensor import ShardedTensor
 from trainers.examples import Labels, one_hot, table
 from trainers.shapes.tokenizer import write_tokenizer
 from trainers.stable_cascade import sizes
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.decoder import Decoder
 from trainers.stable_cascade.stage_c import Base
-from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.training.job import Job
 from trainers.training.policy import Policy
 from trainers.training.progress import Silence

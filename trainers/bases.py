@@ -1,7 +1,7 @@
 """Which Stable Cascade a suite's reference entries draw with: the user's, the shipped, or found.
 
-Also what its pictures depend on. Elsewhere: reading it (`stable_cascade/load.py`), shipped adapters
-(`assets/`).
+Also what its pictures depend on. Elsewhere: its files (`stable_cascade/base_files.py`), reading it
+(`stable_cascade/load.py`), shipped adapters (`assets/`).
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def base_identity(folder: Path, suite: str, dtype: torch.dtype | None) -> dict[s
     Raises:
         MissingPrerequisite: the base is not there, or a part of it.
     """
-    from trainers.stable_cascade.load import base_sha256, read_config
+    from trainers.stable_cascade.base_files import base_sha256, read_config
     from trainers.stable_cascade.published import is_published, on_this_machine
 
     identity: dict[str, Any] = {}

@@ -17,7 +17,7 @@ from pydantic import ConfigDict, Field
 from pydantic.dataclasses import dataclass
 
 from trainers.objectives import LossWeight, Reduction, Utility
-from trainers.stable_cascade.user_attention import UnconditionalUser
+from trainers.stable_cascade.adapter_shape import UnconditionalUser
 
 POPULATION_METHOD = "diffusion-dpo"
 """The method that hears no users."""

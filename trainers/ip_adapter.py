@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from ppdbench.errors import UsageError
 from ppdbench.protocols import Split, UserEncoder
-from trainers.adapters.checkpoints import Embedding
+from trainers.adapters.header import Embedding
 from trainers.examples import Examples
 from trainers.people import spread
 from trainers.training.recipe import Recipe, trainer

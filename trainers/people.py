@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from ppdbench.data.shot_groups import disjoint_groups
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import EncoderInfo, PreferencePair, Split, UserEncoder
-from trainers.adapters.checkpoints import Embedding
+from trainers.adapters.header import Embedding
 from trainers.config import UsersConfig
 from trainers.encoded.embeddings import ShotGroup
 from trainers.encoded.latents import LatentCache

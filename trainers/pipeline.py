@@ -35,8 +35,8 @@ from ppdbench.runs.atomic import write_atomic
 from ppdbench.users.load import check_revision, make_encoder
 from ppdbench.users.shots_folder import read_shots
 from trainers.adapters.card_results import with_run
-from trainers.adapters.checkpoints import ADAPTER_FILE, read_header
 from trainers.adapters.found import PEOPLE
+from trainers.adapters.header import ADAPTER_FILE, read_header
 from trainers.generator import CascadeGenerator
 from trainers.stable_cascade.published import from_hub
 from trainers.stable_cascade.sampler import SamplerConfig

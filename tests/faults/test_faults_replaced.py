@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from drive import ROOT, check_clean, ended, kill, run_folder, wait_until_working
+from drive import PATIENCE, ROOT, check_clean, ended, kill, run_folder, wait_until_working
 from safetensors import safe_open
 from safetensors.torch import load_file, save_file
 from small import EVAL, the_error, undisturbed
@@ -97,8 +97,9 @@ def test_a_run_whose_records_are_swapped_goes_on(tmp_path: Path) -> None:
     try:
         assert wait_until_working(EVAL, place, process)
         records = run_folder(place) / "generations.jsonl"
+        until = time.monotonic() + PATIENCE
         while not (records.is_file() and records.stat().st_size):
-            assert process.poll() is None
+            assert process.poll() is None and time.monotonic() < until
             time.sleep(0.002)
         process.send_signal(signal.SIGSTOP)
         kept = records.rename(records.with_name("kept"))

@@ -40,18 +40,12 @@ from ppdbench.rewards.open_clip_tower import load_tower
 from ppdbench.suites.shapes.classifier import load_classifier
 from ppdbench.users.vlm_files import find_vlm
 from ppdbench.users.vlm_load import load_vlm
-from trainers.adapters.checkpoints import (
-    ADAPTER_FILE,
-    FORMAT_VERSION,
-    AdapterHeader,
-    load_state,
-    read_header,
-    save_state,
-)
+from trainers.adapters.checkpoints import load_state, save_state
+from trainers.adapters.header import ADAPTER_FILE, FORMAT_VERSION, AdapterHeader, read_header
 from trainers.encoded.sharded_tensor import read_tensor
 from trainers.shapes.rewriter_parts import new_model, new_tokenizer
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.load import load_base
-from trainers.stable_cascade.user_attention import AdapterShape
 
 ROOT = Path(__file__).resolve().parents[2]
 ASSETS = ROOT / "ppdbench" / "suites" / "shapes" / "assets"

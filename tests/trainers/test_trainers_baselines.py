@@ -26,7 +26,7 @@ from ppdbench.data.pickapic import read_pairs
 from ppdbench.errors import FingerprintMismatch, UsageError
 from ppdbench.protocols import Shot, UserContext
 from trainers import diffusion_kto
-from trainers.adapters.checkpoints import Embedding, read_header
+from trainers.adapters.header import Embedding, read_header
 from trainers.config_file import CONFIGS
 from trainers.encoded import pictures
 from trainers.ip_adapter import own_pictures

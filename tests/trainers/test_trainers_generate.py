@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from ppdbench import plugins
 from ppdbench.cli import app
 from ppdbench.protocols import LoadContext, Suite, SuiteFiles
-from trainers.adapters.checkpoints import Embedding
+from trainers.adapters.header import Embedding
 from trainers.pipeline import PersonalizedStableCascade
 from trainers.stable_cascade.load import load_base
 

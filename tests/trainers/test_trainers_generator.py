@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -23,8 +21,8 @@ from ppdbench.protocols import (
     LoadContext,
     UserContext,
 )
-from trainers import assets, generator
-from trainers.adapters.checkpoints import UserVector
+from trainers import assets, entries, generator
+from trainers.adapters.header import UserVector
 from trainers.stable_cascade import stage_c
 
 
@@ -73,30 +71,30 @@ def pictures(made: Generator, requests: Sequence[GenerationRequest]) -> list[np.
 
 def test_info_needs_no_weights(context: LoadContext, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("trainers.stable_cascade.load.load_base", lambda *_: pytest.fail("loaded"))
-    ppd, base = generator.ppd(context), generator.stable_cascade(context)
+    ppd, base = entries.ppd(context), entries.stable_cascade(context)
     assert ppd.info.conditions_on == {"reward_weights"}
-    assert base.info.conditions_on == generator.sft(context).info.conditions_on == set()
-    assert len({made.info.revision for made in (ppd, base, generator.sft(context))}) == 3
+    assert base.info.conditions_on == entries.sft(context).info.conditions_on == set()
+    assert len({made.info.revision for made in (ppd, base, entries.sft(context))}) == 3
     assert ppd.info.settings["unconditional_user"] == "null-user"
 
 
 def test_revision_follows_adapter_and_sampling(
     context: LoadContext, tiny_base: stage_c.Base
 ) -> None:
-    first = generator.ppd(context).info.revision
-    assert generator.ppd(context).info.revision == first
+    first = entries.ppd(context).info.revision
+    assert entries.ppd(context).info.revision == first
     write_adapter(assets.SHIPPED / "tiny" / "ppd", tiny_base, seed=1)
-    second = generator.ppd(context).info.revision
+    second = entries.ppd(context).info.revision
     longer = TinySuite(Path())
     longer.sampling = type(longer.sampling)(
         width=32, height=32, steps=3, guidance_scale=2.0, shift=1.0, rescale=0.0, clip_x0=3.0
     )
-    third = generator.ppd(LoadContext(suite=longer, device="cpu")).info.revision
+    third = entries.ppd(LoadContext(suite=longer, device="cpu")).info.revision
     assert len({first, second, third}) == 3
 
 
 def test_pictures_follow_seed_and_user_not_batch(context: LoadContext) -> None:
-    ppd = generator.ppd(context)
+    ppd = entries.ppd(context)
     clip, hps = {"clip": 1.0, "aesthetic": 0.0, "hps": 0.0}, {"hps": 1.0}
     batch = [
         request(1, weights=clip),
@@ -113,19 +111,19 @@ def test_pictures_follow_seed_and_user_not_batch(context: LoadContext) -> None:
 
 
 def test_base_ignores_users_and_differs_from_the_adapter(context: LoadContext) -> None:
-    base, ppd = generator.stable_cascade(context), generator.ppd(context)
+    base, ppd = entries.stable_cascade(context), entries.ppd(context)
     with_user, without = pictures(base, [request(weights={"clip": 1.0}), request()])
     assert np.abs(with_user - without).max() <= 1
     assert np.abs(pictures(ppd, [request()])[0] - without).max() > 3
 
 
 def test_deaf_adapter_ignores_users(context: LoadContext) -> None:
-    drawn = pictures(generator.sft(context), [request(weights={"clip": 1.0}), request()])
+    drawn = pictures(entries.sft(context), [request(weights={"clip": 1.0}), request()])
     assert np.abs(drawn[0] - drawn[1]).max() <= 1
 
 
 def test_unknown_reward_and_size_are_usage_errors(context: LoadContext) -> None:
-    ppd = generator.ppd(context)
+    ppd = entries.ppd(context)
     with pytest.raises(UsageError, match="beauty"):
         list(ppd.generate([request(weights={"beauty": 1.0})]))
     with pytest.raises(UsageError, match="32 x 32"):
@@ -137,17 +135,17 @@ def test_a_base_that_draws_another_size_is_refused(context: LoadContext) -> None
     suite = context.suite
     assert isinstance(suite, TinySuite)
     suite.sampling = replace(suite.sampling, width=64, height=64)
-    made = generator.stable_cascade(context)
+    made = entries.stable_cascade(context)
     with pytest.raises(MissingPrerequisite, match=r"draws 32 x 32, and pictures .* 64 x 64"):
         list(made.generate([request(size=64)]))
 
 
 def test_missing_weights_are_named(context: LoadContext, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(MissingPrerequisite, match="diffusion-dpo"):
-        generator.diffusion_dpo(context)
+        entries.diffusion_dpo(context)
     monkeypatch.setattr(assets, "SHIPPED", Path("/nowhere"))
     with pytest.raises(MissingPrerequisite, match="no Stable Cascade ships"):
-        generator.stable_cascade(context)
+        entries.stable_cascade(context)
 
 
 def test_ones_own_adapter_is_a_model_too(
@@ -156,7 +154,7 @@ def test_ones_own_adapter_is_a_model_too(
     write_adapter(tmp_path / "mine", tiny_base, seed=2)
     mine = generator.CascadeGenerator(context, "mine", adapter=tmp_path / "mine")
     assert mine.info.name == "mine"
-    assert mine.info.revision != generator.ppd(context).info.revision
+    assert mine.info.revision != entries.ppd(context).info.revision
 
 
 # --- people -------------------------------------------------------------------------------------
@@ -175,7 +173,7 @@ def both(context: LoadContext, tiny_base: stage_c.Base) -> LoadContext:
 def test_entry_with_two_adapters_says_so(both: LoadContext, tiny_base: stage_c.Base) -> None:
     folder = assets.SHIPPED / "tiny" / "ppd" / "people"
     alone = generator.CascadeGenerator(both, "alone", adapter=folder).info
-    info = generator.ppd(both).info
+    info = entries.ppd(both).info
     assert info.conditions_on == {"reward_weights", "embeddings"}
     assert alone.conditions_on == {"embeddings"}
     for each in (info, alone):
@@ -186,9 +184,9 @@ def test_entry_with_two_adapters_says_so(both: LoadContext, tiny_base: stage_c.B
     assert info.settings["people"]["encoder"] == alone.settings["encoder"] == told
     parts: dict[str, UserVector] = {"ppd/people": "embedding", "ppd": "reward_weights"}
     for part, hears in parts.items():
-        before = generator.ppd(both).info.revision
+        before = entries.ppd(both).info.revision
         write_adapter(assets.SHIPPED / "tiny" / part, tiny_base, hears=hears, seed=9)
-        assert generator.ppd(both).info.revision != before
+        assert entries.ppd(both).info.revision != before
 
 
 def test_mixed_batch_is_what_each_adapter_draws_alone(both: LoadContext) -> None:
@@ -201,12 +199,12 @@ def test_mixed_batch_is_what_each_adapter_draws_alone(both: LoadContext) -> None
         for_person(*RED, seed=2),
         request(1),
     ]
-    drawn = pictures(generator.ppd(both), batch)
-    again = pictures(generator.ppd(both), batch[::-1])[::-1]
+    drawn = pictures(entries.ppd(both), batch)
+    again = pictures(entries.ppd(both), batch[::-1])[::-1]
     people = generator.CascadeGenerator(both, "people", adapter=shipped / "people")
     pure_people = pictures(people, [batch[1], batch[3], batch[4], batch[5]])
     (shipped / "people" / "adapter.safetensors").unlink()
-    weights = generator.ppd(both)
+    weights = entries.ppd(both)
     assert weights.info.conditions_on == {"reward_weights"}
     pure_weights = pictures(weights, [batch[0], batch[2]])
     wanted = [pure_weights[0], pure_people[0], pure_weights[1], *pure_people[1:]]
@@ -222,16 +220,14 @@ def test_embeddings_are_heard_normalised_and_their_mean_is_the_null_user(
 ) -> None:
     nobody = replace(request(), user=None)
     asked = [for_person(*COLOURS.mean), for_person(), nobody, for_person(*RED)]
-    drawn = pictures(generator.ppd(both), asked)
+    drawn = pictures(entries.ppd(both), asked)
     assert all(np.abs(drawn[0] - other).max() <= 1 for other in drawn[1:3])
     assert np.abs(drawn[0] - drawn[3]).max() > 3
 
 
 def test_weights_come_first_where_a_user_has_both(both: LoadContext) -> None:
     clip = {"clip": 1.0}
-    drawn = pictures(
-        generator.ppd(both), [for_person(*RED, weights=clip), request(1, weights=clip)]
-    )
+    drawn = pictures(entries.ppd(both), [for_person(*RED, weights=clip), request(1, weights=clip)])
     assert np.abs(drawn[0] - drawn[1]).max() <= 1
 
 
@@ -247,7 +243,7 @@ def test_other_embeddings_are_usage_errors(
     asked: GenerationRequest, said: str, both: LoadContext
 ) -> None:
     with pytest.raises(UsageError, match=said):
-        list(generator.ppd(both).generate([asked]))
+        list(entries.ppd(both).generate([asked]))
 
 
 def test_two_adapters_that_hear_the_same_are_refused(
@@ -263,7 +259,7 @@ def test_two_adapters_that_hear_the_same_are_refused(
         write_adapter(people.parent, tiny_base, hears=outside)
         write_adapter(people, tiny_base, hears=inside)
         with pytest.raises(MissingPrerequisite, match="must hold an adapter for people"):
-            generator.ppd(both)
+            entries.ppd(both)
 
 
 def test_row_that_does_not_ship_is_trained_by_the_command_it_names(
@@ -274,9 +270,9 @@ def test_row_that_does_not_ship_is_trained_by_the_command_it_names(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows = {
-        generator.ppd_onehot: ("ppd-onehot", "--method ppd --users onehot"),
-        generator.ppd_clip_pairs: ("ppd-clip-pairs", "--method ppd --users clip-pairs"),
-        generator.sft_llava_onevision: (
+        entries.ppd_onehot: ("ppd-onehot", "--method ppd --users onehot"),
+        entries.ppd_clip_pairs: ("ppd-clip-pairs", "--method ppd --users clip-pairs"),
+        entries.sft_llava_onevision: (
             "sft-llava-onevision",
             "--method sft --users llava-onevision",
         ),
@@ -301,13 +297,13 @@ def test_rows_that_are_named_otherwise_than_their_method(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     rows = {
-        generator.diffusion_kto: ("diffusion-kto", "--method diffusion-kto"),
-        generator.kto_llava_onevision: (
+        entries.diffusion_kto: ("diffusion-kto", "--method diffusion-kto"),
+        entries.kto_llava_onevision: (
             "kto-llava-onevision",
             "--method diffusion-kto --users llava-onevision",
         ),
-        generator.ip_adapter: ("ip-adapter", "--method ip-adapter"),
-        generator.ppd_learnt: ("ppd-learnt", "--method ppd-learnt"),
+        entries.ip_adapter: ("ip-adapter", "--method ip-adapter"),
+        entries.ppd_learnt: ("ppd-learnt", "--method ppd-learnt"),
     }
     for load, (name, command) in rows.items():
         with pytest.raises(MissingPrerequisite) as caught:
@@ -327,29 +323,29 @@ def test_a_scale_is_part_of_who_it_is_and_of_what_is_drawn(
     monkeypatch.chdir(tmp_path)
     write_adapter(Path("trained") / "tiny" / "ip-adapter", tiny_base, hears="embedding")
     plain, none, half, whole = (
-        generator.ip_adapter(replace(context, argument=argument))
+        entries.ip_adapter(replace(context, argument=argument))
         for argument in ("", "scale=0", "scale=0.5", "scale=1")
     )
     assert [each.info.name for each in (plain, half)] == ["ip-adapter", "ip-adapter-scale-0.5"]
     revisions = {each.info.revision for each in (plain, none, half, whole)}
     assert len(revisions) == 4 and half.info.settings["scale"] == 0.5
     asked = [for_person(9, 0, 0, 0, 0)]
-    base = pictures(generator.stable_cascade(context), asked)[0]
+    base = pictures(entries.stable_cascade(context), asked)[0]
     drawn = [pictures(each, asked)[0] for each in (none, half, whole, plain)]
     assert (drawn[0] == base).all()
     assert (drawn[1] != base).any() and (drawn[1] != drawn[2]).any()
     assert (drawn[2] == drawn[3]).all()  # it was trained at 1
     for wrong in ("half", "scale=much", "scale=nan", "scale=-1", "strength=1"):
         with pytest.raises(UsageError, match="takes a scale"):
-            generator.ip_adapter(replace(context, argument=wrong))
+            entries.ip_adapter(replace(context, argument=wrong))
 
 
 # --- how far it goes from the base ----------------------------------------------------------------
 
 
 def test_everyone_tells_divergence_from_the_base(context: LoadContext) -> None:
-    base = generator.stable_cascade(context)
-    for made in (base, generator.ppd(context), generator.sft(context)):
+    base = entries.stable_cascade(context)
+    for made in (base, entries.ppd(context), entries.sft(context)):
         assert isinstance(made, Diverging)
         assert made.reference == base.info.revision
 
@@ -402,7 +398,7 @@ def test_divergence_refuses_what_drawing_refuses(context: LoadContext) -> None:
 
 
 def named(context: LoadContext, folder: Path) -> Generator:
-    return generator.adapter(replace(context, argument=str(folder)))
+    return entries.adapter(replace(context, argument=str(folder)))
 
 
 def test_an_adapter_is_named_by_its_training(
@@ -426,7 +422,7 @@ def test_an_adapter_is_named_by_its_training(
         method="ppd", step=500, steps=3000, beta=4.5, seed=0, training="s" * 12
     )
     assert made[3].info.checkpoint is not None and made[3].info.checkpoint.labels == "hps"
-    assert generator.stable_cascade(context).info.checkpoint is None
+    assert entries.stable_cascade(context).info.checkpoint is None
 
 
 def test_an_adapter_of_people_is_named_by_its_encoder(both: LoadContext) -> None:
@@ -436,13 +432,7 @@ def test_an_adapter_of_people_is_named_by_its_encoder(both: LoadContext) -> None
 
 def test_an_adapter_needs_a_folder_with_one(context: LoadContext, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="names no folder"):
-        generator.adapter(context)
+        entries.adapter(context)
     with pytest.raises(MissingPrerequisite, match="no adapter can be read") as failure:
         named(context, tmp_path / "nowhere")
     assert "train-reference wrote" in str(failure.value.fix)
-
-
-def test_knowing_who_a_generator_is_needs_no_torch() -> None:
-    """Names and finished runs are shown at once: torch takes seconds to import."""
-    code = "import sys, trainers.generator; sys.exit('torch' in sys.modules)"
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -24,7 +24,7 @@ from ppdbench.data.pickapic import read_pairs, write_pairs
 from ppdbench.errors import FingerprintMismatch, MissingPrerequisite, UsageError
 from ppdbench.protocols import SuiteFiles
 from ppdbench.suites.pickapic import PickapicSuite
-from trainers.adapters.checkpoints import read_header
+from trainers.adapters.header import read_header
 from trainers.config_file import load_config
 from trainers.encoded import embeddings, encoding
 from trainers.examples import Examples

@@ -22,7 +22,7 @@ from ppdbench import plugins
 from ppdbench.errors import MissingPrerequisite, UsageError
 from ppdbench.protocols import GenerationRequest, LoadContext, SamplingSpec, Shot, UserContext
 from trainers import generator
-from trainers.adapters.checkpoints import Embedding
+from trainers.adapters.header import Embedding
 from trainers.pipeline import PersonalizedStableCascade
 from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.stage_c import Base

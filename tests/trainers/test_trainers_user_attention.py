@@ -10,13 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.stage_c import Base, TextConditioning
-from trainers.stable_cascade.user_attention import (
-    AdapterShape,
-    UserAdapter,
-    attention_blocks,
-    audience,
-)
+from trainers.stable_cascade.user_attention import UserAdapter, attention_blocks, audience
 from trainers.training.policy import Policy
 
 BATCH = 3

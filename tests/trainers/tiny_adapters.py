@@ -8,9 +8,11 @@ from typing import Any
 
 import torch
 
-from trainers.adapters.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
+from trainers.adapters.checkpoints import save_adapter
+from trainers.adapters.header import AdapterHeader, Embedding, UserVector
+from trainers.stable_cascade.adapter_shape import AdapterShape, UnconditionalUser
 from trainers.stable_cascade.stage_c import Base
-from trainers.stable_cascade.user_attention import AdapterShape, UnconditionalUser, attention_blocks
+from trainers.stable_cascade.user_attention import attention_blocks
 from trainers.training.policy import Policy
 
 REWARDS = ("clip", "aesthetic", "hps")

@@ -34,8 +34,8 @@ from ppdbench.protocols import (
 )
 from trainers.encoded import relabel
 from trainers.shapes.tokenizer import write_tokenizer
+from trainers.stable_cascade.base_files import FILES
 from trainers.stable_cascade.compressor import SemanticCompressor
-from trainers.stable_cascade.load import FILES
 from trainers.stable_cascade.stage_c import Base
 from trainers.training import loop
 

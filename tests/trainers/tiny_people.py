@@ -27,7 +27,7 @@ from ppdbench.protocols import (
     UserCode,
     UserContext,
 )
-from trainers.training import workshop
+from trainers.training import opening
 
 CAPTIONS = [f"a {first} {second} square" for first, second in product(COLOURS, COLOURS)]
 FEW, JUST_ENOUGH, STRANGER = 4, 5, 99
@@ -119,7 +119,7 @@ def use_encoder(patch: Any, encoder: ColourEncoder) -> None:
         assert name == "colours"
         return encoder
 
-    patch(workshop, "make_encoder", make)
+    patch(opening, "make_encoder", make)
 
 
 def train_for_people(

@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from trainers.adapters.checkpoints import AdapterHeader
+from trainers.adapters.header import AdapterHeader
 from trainers.stable_cascade.published import PRIOR
 
 LICENCE = "apache-2.0"

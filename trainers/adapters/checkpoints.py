@@ -2,7 +2,8 @@
 
 `adapter.safetensors` says in its header which base it belongs to and what its user vector means;
 `load_adapter` refuses another base and any missing or unknown tensor. `trainer_state.pt` is for
-going on with a killed run and nothing else; both are written whole or not at all.
+going on with a killed run and nothing else; both are written whole or not at all. Elsewhere: the
+header (`header`).
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save
 from torch import Tensor
@@ -24,62 +23,19 @@ from torch import Tensor
 from ppdbench.errors import FingerprintMismatch, MissingPrerequisite, one_line
 from ppdbench.runs.atomic import write_atomic
 from ppdbench.runs.fingerprint import differences, flat
-from trainers.stable_cascade.stage_c import Base
-from trainers.stable_cascade.user_attention import (
-    AdapterShape,
-    UnconditionalUser,
-    UserAdapter,
-    new_adapter,
+from trainers.adapters.header import (
+    ADAPTER_FILE,
+    FIX_ADAPTER,
+    FORMAT_VERSION,
+    HEADER_KEY,
+    AdapterHeader,
+    check_base,
+    read_header,
 )
+from trainers.stable_cascade.stage_c import Base
+from trainers.stable_cascade.user_attention import UserAdapter, new_adapter
 
-ADAPTER_FILE = "adapter.safetensors"
 STATE_FILE = "trainer_state.pt"
-UserVector = Literal["reward_weights", "embedding", "null"]
-"""What an adapter's user vector means: a weight for each reward, a person's normalised embedding,
-or nothing (always zero)."""
-FORMAT_VERSION = 2
-"""Written; 1, without `AdapterHeader.embedding` and in float32, is read too."""
-HEADER_KEY = "adapter"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Embedding:
-    """Which embeddings a user vector is made of, and how: (embedding - mean) / std."""
-
-    encoder: str
-    """Name of the user encoder."""
-    revision: str
-    """The encoder's, as `EncoderInfo.revision` has it."""
-    mean: tuple[float, ...]
-    """(dim,) over the training embeddings."""
-    std: tuple[float, ...]
-    """(dim,) the same; never near zero."""
-
-    def normalised(self, embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-        """User vectors (..., dim) of raw embeddings (..., dim)."""
-        vectors: NDArray[np.float32] = (embeddings - np.array(self.mean)) / np.array(self.std)
-        return vectors.astype(np.float32)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterHeader:
-    """What an adapter's file says of itself."""
-
-    method: str
-    base_sha256: str
-    shape: AdapterShape
-    width: int
-    """Channels of the base's widest attention block."""
-    user_vector: UserVector
-    """What the user vector is."""
-    rewards: tuple[str, ...]
-    """The rewards whose weights the user vector holds, in order; or would hold."""
-    unconditional_user: UnconditionalUser
-    """Who the empty-caption half of guidance is drawn for."""
-    facts: Mapping[str, Any]
-    """Training facts worth printing: steps, seed, beta_eff, ..."""
-    embedding: Embedding | None = None
-    """Of what the user vector is made, where it is an embedding."""
 
 
 def save_adapter(folder: Path, tensors: Mapping[str, Tensor], header: AdapterHeader) -> None:
@@ -91,68 +47,6 @@ def save_adapter(folder: Path, tensors: Mapping[str, Tensor], header: AdapterHea
     metadata = {HEADER_KEY: json.dumps(description, sort_keys=True)}
     plain = {name: tensor.detach().half().cpu().contiguous() for name, tensor in tensors.items()}
     write_atomic(folder / ADAPTER_FILE, save(plain, metadata=metadata))
-
-
-def read_header(folder: Path) -> AdapterHeader:
-    """The header of a folder's adapter, without its tensors.
-
-    Raises:
-        MissingPrerequisite: no adapter there, not readable, or of a later format.
-    """
-    path = folder / ADAPTER_FILE
-    try:
-        with safe_open(path, framework="pt") as opened:
-            metadata = opened.metadata() or {}
-    except (OSError, SafetensorError) as error:
-        raise MissingPrerequisite(f"no adapter can be read from {path}", fix=_TRAIN) from error
-    try:
-        description = json.loads(metadata[HEADER_KEY])
-        version = description.pop("format_version")
-    except (KeyError, ValueError, RecursionError, TypeError, AttributeError) as error:
-        raise MissingPrerequisite(f"{path} has no header of an adapter", fix=_TRAIN) from error
-    if version not in range(1, FORMAT_VERSION + 1):
-        raise MissingPrerequisite(
-            f"{path} has format version {version}, this ppdbench reads up to {FORMAT_VERSION}",
-            fix=_TRAIN,
-        )
-    try:
-        return _header_of(description)
-    except (KeyError, TypeError) as error:
-        raise MissingPrerequisite(
-            f"the header of {path} is not one of an adapter: {one_line(error)}", fix=_TRAIN
-        ) from error
-
-
-def _header_of(description: dict[str, Any]) -> AdapterHeader:
-    """The header that `save_adapter` described.
-
-    Raises:
-        KeyError, TypeError: something of it is missing or unknown.
-    """
-    given = description | {
-        "shape": AdapterShape(**description["shape"]),
-        "rewards": tuple(description["rewards"]),
-    }
-    if embedding := given.get("embedding"):
-        lists = {name: tuple(embedding[name]) for name in ("mean", "std")}
-        given["embedding"] = Embedding(**(embedding | lists))
-    return AdapterHeader(**given)
-
-
-def check_base(folder: Path, header: AdapterHeader, base_sha256: str) -> None:
-    """See that a folder's adapter is of this base, before anything is loaded.
-
-    Raises:
-        MissingPrerequisite: it is of another one.
-    """
-    if header.base_sha256 != base_sha256:
-        raise MissingPrerequisite(
-            f"{folder / ADAPTER_FILE} was trained on another base (sha256 "
-            f"{header.base_sha256[:12]}, {header.width} channels wide; this one is "
-            f"{base_sha256[:12]})",
-            fix="load the base it was trained on (the same files: another precision of the same "
-            "weights is another base), or train it anew with ppdbench train-reference",
-        )
 
 
 def load_adapter(folder: Path, base: Base) -> UserAdapter:
@@ -171,11 +65,14 @@ def load_adapter(folder: Path, base: Base) -> UserAdapter:
             adapter.load_tensors({name: opened.get_tensor(name) for name in opened.keys()})  # noqa: SIM118 - no mapping
     except KeyError as error:
         raise MissingPrerequisite(
-            f"{path} does not fit the base: missing or unknown tensors {error.args[0]}", fix=_TRAIN
+            f"{path} does not fit the base: missing or unknown tensors {error.args[0]}",
+            fix=FIX_ADAPTER,
         ) from error
     except (ValueError, SafetensorError) as error:
         reason = str(error).splitlines()[-1].strip()
-        raise MissingPrerequisite(f"{path} does not fit the base: {reason}", fix=_TRAIN) from error
+        raise MissingPrerequisite(
+            f"{path} does not fit the base: {reason}", fix=FIX_ADAPTER
+        ) from error
     return adapter.requires_grad_(False).eval().to(base.device)
 
 
@@ -222,9 +119,3 @@ def load_state(
             fix="give another folder with --output, or delete this one",
         )
     return state
-
-
-_TRAIN = (
-    "copy it there again, or train it anew with ppdbench train-reference; if it came with "
-    "ppdbench, reinstall that"
-)

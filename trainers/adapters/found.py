@@ -1,6 +1,7 @@
 """An adapter's folder, found: what it says of itself, before any of its tensors is read.
 
-Elsewhere: its files (`checkpoints.py`), who draws by it (`trainers/generator.py`).
+Elsewhere: its header (`header.py`) and tensors (`checkpoints.py`), who draws by it
+(`trainers/generator.py`).
 """
 
 from __future__ import annotations
@@ -8,14 +9,12 @@ from __future__ import annotations
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.protocols import Checkpoint
 from ppdbench.rewards.folder import changed
-
-if TYPE_CHECKING:
-    from trainers.adapters.checkpoints import AdapterHeader
+from trainers.adapters.header import ADAPTER_FILE, AdapterHeader, check_base, read_header
 
 TIMESTEPS = 1000
 """Those by which `Checkpoint.beta` counts, as the paper's loss does: beta_eff is beta times them,
@@ -39,8 +38,6 @@ class FoundAdapter:
             PpdbenchError: it is not: a training may have ended meanwhile, and its adapter's
                 pictures are another generator's.
         """
-        from trainers.adapters.checkpoints import ADAPTER_FILE
-
         file = self.folder / ADAPTER_FILE
         if not file.is_file() or _sha256(file) != self.sha256:
             raise changed(file)
@@ -101,8 +98,6 @@ def find_adapters(folder: Path, base_sha256: str) -> list[FoundAdapter]:
         MissingPrerequisite: there is none, one is of another base, or the two are of one kind.
         PpdbenchError: a file is damaged.
     """
-    from trainers.adapters.checkpoints import ADAPTER_FILE, check_base, read_header
-
     folders = [folder]
     if (folder / PEOPLE / ADAPTER_FILE).is_file():
         folders.append(folder / PEOPLE)

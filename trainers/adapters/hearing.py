@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from ppdbench.protocols import UserContext
-    from trainers.adapters.checkpoints import AdapterHeader, Embedding
+    from trainers.adapters.header import AdapterHeader, Embedding
 
 
 def listener(headers: Sequence[AdapterHeader], user: UserContext | None) -> int:

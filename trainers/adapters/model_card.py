@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from trainers.adapters.card_metadata import front_matter
-from trainers.adapters.checkpoints import AdapterHeader
+from trainers.adapters.header import AdapterHeader
 from trainers.config import TrainConfig, to_yaml
 
 LAST = 100

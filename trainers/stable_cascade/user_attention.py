@@ -14,7 +14,8 @@ checkpointing calls a block again during backward, when the channel has long mov
 therefore keeps what the channel held and gets it back (`UserAdapter.enable_checkpointing`).
 
 Sources: IP-Adapter (arXiv 2308.06721) for the decoupled form and the projection with bias and
-LayerNorm. Elsewhere: files (`adapters/checkpoints.py`), the loss (`objectives.py`).
+LayerNorm. Elsewhere: what fixes its tensors (`adapter_shape.py`), files
+(`adapters/checkpoints.py`), the loss (`objectives.py`).
 """
 
 from __future__ import annotations
@@ -22,34 +23,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.utils.checkpoint import checkpoint
 
+from trainers.stable_cascade.adapter_shape import AdapterShape, UnconditionalUser
+
 ATTENTION = ".attention"
-UnconditionalUser = Literal["null-user", "same-user", "base"]
-"""Who the empty-caption half of guidance is drawn for."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class AdapterShape:
-    """What fixes the adapter's tensors, apart from the base's own width."""
-
-    user_dim: int
-    """Length of the user vector: one weight a reward now, a user embedding as well as any."""
-    tokens: int = 4
-    """User tokens. With one, its softmax is 1 whatever the key, and K' gets no gradient."""
-    token_dim: int = 64
-    """Length of a user token: the bottleneck between the user and every block's K' and V'."""
-    scale: float = 1.0
-    """Weight of the user's attention beside the block's own."""
-    user_rank: int | None = None
-    """Length of the embedding that each entry of the user vector has in a table of its own, which
-    tokens are then made of: learnt embeddings of users, where the vector says who it is. None has
-    no table."""
 
 
 @dataclass(frozen=True, slots=True)

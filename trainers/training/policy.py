@@ -11,8 +11,9 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.stage_c import Base, TextConditioning
-from trainers.stable_cascade.user_attention import AdapterShape, UserAdapter, new_adapter
+from trainers.stable_cascade.user_attention import UserAdapter, new_adapter
 
 
 class Policy(nn.Module):

@@ -15,12 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ppdbench.protocols import Split, Suite, Trainer
-from trainers.adapters.checkpoints import AdapterHeader, Embedding, UserVector, save_adapter
+from trainers.adapters.checkpoints import save_adapter
+from trainers.adapters.header import AdapterHeader, Embedding, UserVector
 from trainers.examples import Examples
-from trainers.stable_cascade.user_attention import AdapterShape
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.training.job import Job
 from trainers.training.loop import fit, measure
 from trainers.training.mishaps import mishaps
+from trainers.training.opening import open_workshop
 from trainers.training.policy import Policy
 from trainers.training.results import adapter_header, begin_results, write_results
 from trainers.training.sharding import gathered, whole
@@ -28,7 +30,7 @@ from trainers.training.steps import StepFunction
 from trainers.training.stop import preemptible
 from trainers.training.trackers import send_grid, tracking
 from trainers.training.validation import chosen_captions, draw_grid
-from trainers.training.workshop import Workshop, open_workshop
+from trainers.training.workshop import Workshop
 
 KEPT = "steps"
 """Folder of the adapters that are kept on the way, one a folder, named by its step."""

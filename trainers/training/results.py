@@ -12,13 +12,8 @@ from typing import Any
 from ppdbench.protocols import Suite
 from ppdbench.runs.atomic import write_atomic, write_json
 from ppdbench.runs.fingerprint import fingerprint
-from trainers.adapters.checkpoints import (
-    ADAPTER_FILE,
-    AdapterHeader,
-    Embedding,
-    UserVector,
-    save_adapter,
-)
+from trainers.adapters.checkpoints import save_adapter
+from trainers.adapters.header import ADAPTER_FILE, AdapterHeader, Embedding, UserVector
 from trainers.adapters.model_card import model_card
 from trainers.config import TrainConfig, as_mapping, to_yaml
 from trainers.encoded.latents import file_sha256

@@ -14,18 +14,11 @@ from safetensors.torch import load_file, save_file
 from tiny_cascade import write_base
 
 from ppdbench.errors import FingerprintMismatch, MissingPrerequisite
-from trainers.adapters.checkpoints import (
-    AdapterHeader,
-    Embedding,
-    load_adapter,
-    load_state,
-    read_header,
-    save_adapter,
-    save_state,
-)
+from trainers.adapters.checkpoints import load_adapter, load_state, save_adapter, save_state
+from trainers.adapters.header import AdapterHeader, Embedding, read_header
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.stage_c import Base
-from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.training.policy import Policy
 
 SHAPE = AdapterShape(user_dim=3, tokens=4, token_dim=8, scale=0.5)

@@ -13,10 +13,10 @@ from huggingface_hub import ModelCard
 
 from ppdbench.errors import MissingPrerequisite, UsageError
 from trainers.adapters.card_results import with_run
-from trainers.adapters.checkpoints import AdapterHeader
+from trainers.adapters.header import AdapterHeader
 from trainers.adapters.model_card import model_card
 from trainers.config_file import CONFIGS, load_config
-from trainers.stable_cascade.user_attention import AdapterShape
+from trainers.stable_cascade.adapter_shape import AdapterShape
 
 HEADER = AdapterHeader(
     method="ppd",

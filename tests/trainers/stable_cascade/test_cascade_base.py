@@ -14,7 +14,8 @@ from safetensors.torch import load_file, save_file
 from tiny_cascade import CAPTIONS
 
 from ppdbench.errors import MissingPrerequisite
-from trainers.stable_cascade.load import FILES, base_sha256, load_base, read_config
+from trainers.stable_cascade.base_files import FILES, base_sha256, read_config
+from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.stage_c import Base, QuickResponseNorm, TextConditioning, quicken_norms
 
 

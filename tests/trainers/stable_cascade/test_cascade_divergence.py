@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from tiny_cascade import CAPTIONS
 from torch import Tensor
 
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.divergence import along_path, divergence, transition_divergence
 from trainers.stable_cascade.pipeline import Audience, draw
 from trainers.stable_cascade.sampler import (
@@ -25,7 +26,7 @@ from trainers.stable_cascade.sampler import (
 )
 from trainers.stable_cascade.schedule import alpha_sigma
 from trainers.stable_cascade.stage_c import Base
-from trainers.stable_cascade.user_attention import AdapterShape, audience, new_adapter
+from trainers.stable_cascade.user_attention import audience, new_adapter
 
 CONFIG = SamplerConfig(steps=5, guidance_scale=2.0, shift=1.0, rescale=0.3, clip_x0=1.5)
 SEEDS = [5, 2**62 + 1, 0]

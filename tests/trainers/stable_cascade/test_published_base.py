@@ -26,10 +26,11 @@ from tiny_cascade import CAPTIONS
 from torch import Tensor
 
 from ppdbench.errors import MissingPrerequisite
+from trainers.stable_cascade.base_files import base_sha256
 from trainers.stable_cascade.decoder import paella
 from trainers.stable_cascade.efficientnet_compressor import EfficientNetCompressor
 from trainers.stable_cascade.full_previewer import FullPreviewer
-from trainers.stable_cascade.load import base_sha256, load_base
+from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.original_files import (
     stage_a_sizes,
     stage_a_tensors,

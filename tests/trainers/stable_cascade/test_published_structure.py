@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import CLIPTextConfig, CLIPTextModelWithProjection
 
 from trainers.stable_cascade import sizes
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.decoder import paella
 from trainers.stable_cascade.efficientnet_compressor import EfficientNetCompressor
 from trainers.stable_cascade.full_previewer import FullPreviewer
@@ -31,11 +32,7 @@ from trainers.stable_cascade.original_files import (
 )
 from trainers.stable_cascade.stage_c import quicken_norms
 from trainers.stable_cascade.unet import CascadeUNet
-from trainers.stable_cascade.user_attention import (
-    AdapterShape,
-    UserAdapter,
-    attention_blocks,
-)
+from trainers.stable_cascade.user_attention import UserAdapter, attention_blocks
 
 PARITY = Path(__file__).parents[3] / "perf" / "results" / "stable_cascade_parity.json"
 STAGE_A = {

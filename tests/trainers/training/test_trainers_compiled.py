@@ -18,9 +18,9 @@ from torch import Tensor, nn
 
 from ppdbench.errors import UsageError
 from trainers.config_file import CONFIGS, load_config
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.load import load_base
 from trainers.stable_cascade.stage_c import TextConditioning
-from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.training.compiled import compile_blocks, triples
 from trainers.training.policy import Policy
 

@@ -12,7 +12,7 @@ from tiny_cascade import run_training
 from trained import killed_at, same_outcome
 
 from trainers.adapters import checkpoints
-from trainers.adapters.checkpoints import read_header
+from trainers.adapters.header import ADAPTER_FILE, read_header
 from trainers.training import loop, recipe
 
 pytestmark = pytest.mark.usefixtures("channel_rewards")
@@ -80,4 +80,4 @@ def test_keeping_may_be_switched_on_when_a_run_goes_on(
         run_training("ppd", tiny_base_folder, tmp_path / "out", ["keep_every=0"])
     folder = run_training("ppd", tiny_base_folder, tmp_path / "out", KEEP)
     assert sorted(kept(folder)) == ["000004"]
-    assert (folder / checkpoints.ADAPTER_FILE).is_file()
+    assert (folder / ADAPTER_FILE).is_file()

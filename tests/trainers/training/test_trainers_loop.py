@@ -28,7 +28,7 @@ from ppdbench.errors import (
 from ppdbench.protocols import Split
 from ppdbench.runs.lock import RunLock
 from trainers import assets, ppd
-from trainers.adapters import checkpoints
+from trainers.adapters.header import read_header
 from trainers.config_file import CONFIGS, load_config
 from trainers.training import loop, recipe
 from trainers.training.metrics import DriftWatch, read_metrics
@@ -52,7 +52,7 @@ def test_training_leaves_what_it_should(method: str, uninterrupted: Callable[[st
     assert rows[0]["divergence"] == 0 < rows[-1]["divergence"]
     tensors = load_file(folder / "adapter.safetensors")
     assert tensors["up_blocks.1.2.attention.to_v_user.weight"].any()
-    header = checkpoints.read_header(folder)
+    header = read_header(folder)
     assert header.method == method
     assert header.rewards == ("clip", "aesthetic", "hps")
     assert header.facts["left_out"]
@@ -267,7 +267,7 @@ def test_accumulated_micro_batches_give_the_same_steps(
 def test_single_reward_run_takes_its_share(tmp_path: Path, tiny_base_folder: Path) -> None:
     folder = run_training("diffusion-dpo", tiny_base_folder, tmp_path / "out", ["reward=hps"])
     assert len(metrics_of(folder)) == 2  # a third of six
-    header = checkpoints.read_header(folder)
+    header = read_header(folder)
     assert header.facts["reward"] == "hps"
     assert set(header.facts["left_out"]) == {"hps"}
     assert header.user_vector == "null"

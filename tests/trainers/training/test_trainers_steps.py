@@ -19,9 +19,9 @@ from trainers.config_file import CONFIGS, load_config
 from trainers.encoded.latents import as_tensor, encode_pairs
 from trainers.examples import Labels, one_hot, table
 from trainers.objectives import diffusion_kto_loss, kto_reference_point, loss_weights
+from trainers.stable_cascade.adapter_shape import AdapterShape
 from trainers.stable_cascade.schedule import add_noise, alpha_sigma
 from trainers.stable_cascade.stage_c import Base, TextConditioning
-from trainers.stable_cascade.user_attention import AdapterShape
 from trainers.training.batches import batch_of
 from trainers.training.job import Job
 from trainers.training.loop import measure

@@ -16,7 +16,7 @@ from tiny_cascade import at_step, run_training
 from trained import metrics_of
 
 from ppdbench.errors import Interrupted, MissingPrerequisite
-from trainers.training import loop, workshop
+from trainers.training import loop, opening, workshop
 from trainers.training.trackers import GRID, check_tracker, send_grid
 
 
@@ -25,7 +25,7 @@ def test_a_tracker_that_is_not_installed_is_said_at_once(
     name: str, tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(utils, f"is_{name}_available", lambda: False)
-    monkeypatch.setattr(workshop, "load_base", lambda *_, **__: pytest.fail("loaded first"))
+    monkeypatch.setattr(opening, "load_base", lambda *_, **__: pytest.fail("loaded first"))
     with pytest.raises(MissingPrerequisite, match=f"{name}, which is not installed") as caught:
         run_training("ppd", tiny_base_folder, tmp_path / "out", [f"tracker={name}"])
     assert "tracker=null" in caught.value.fix

@@ -20,8 +20,8 @@ from ppdbench.errors import UsageError
 from ppdbench.protocols import Suite, SuiteFiles
 from ppdbench.suites import pickapic, shapes
 from trainers.config_file import CONFIGS
-from trainers.training import workshop
-from trainers.training.workshop import _command, open_workshop
+from trainers.training import opening
+from trainers.training.opening import _command, open_workshop
 
 
 @dataclass
@@ -87,7 +87,7 @@ def test_the_command_names_what_the_suite_was_given(
 def test_a_batch_that_does_not_divide_is_refused_before_anything_is_loaded(
     tmp_path: Path, tiny_base_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(workshop, "load_base", lambda *_, **__: pytest.fail("loaded first"))
+    monkeypatch.setattr(opening, "load_base", lambda *_, **__: pytest.fail("loaded first"))
     for settings, said in (
         (["micro_batch=3"], "batch_size 4 does not divide into micro-batches of 3 on 1 process"),
         (["micro_batch=8"], "micro-batches of 8"),
