@@ -3,61 +3,28 @@
 A call is done when its last record is "ok" and is about these very images and shots; what failed is
 asked again by the next run. A verdict that any run has had is taken from the cache and costs
 nothing. Under `accelerate launch` each process asks its share, and the first one writes the
-records. Elsewhere: which calls (`benchmarks`), what of them is open (`open_questions`), the judges,
-the cache (`store`).
+records. Elsewhere: which calls (`benchmarks`), what of them is open (`open_questions`) and what on
+record (`on_record`), the judge's answers (`answers`), the cache (`store`).
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Sequence
 from contextlib import closing
 from pathlib import Path
-from typing import Any, SupportsIndex
+from typing import Any
 
-from ppdbench.errors import BudgetReached, PpdbenchError, one_line
+from ppdbench.errors import BudgetReached
+from ppdbench.judges.answers import each_answer
 from ppdbench.judges.begun import Begun, unaccounted
 from ppdbench.judges.call import Call, MakeQuestion
+from ppdbench.judges.on_record import FILE, done, look_up, paid, still_holds
 from ppdbench.judges.open_questions import Answer, Planned, Questions, plan_calls
 from ppdbench.judges.store import VerdictStore, default_path
-from ppdbench.judges.verdict_records import verdict_of, verdict_record
-from ppdbench.protocols import Events, Judge, JudgeInfo, Verdict
+from ppdbench.judges.verdict_records import verdict_record
+from ppdbench.protocols import Events, Judge, JudgeInfo
 from ppdbench.rewards.sharding import Shards
-from ppdbench.runs.records import RecordWriter, each_record, read_records
-
-FILE = "judgments.jsonl"
-BRIEF = ("call", "status", "stamp", "cached", "cost")
-"""Of a record, what tells whether its call is to be asked again and what it took."""
-AT_ONCE = 1000
-"""Verdicts that are looked for in the cache at once."""
-
-
-def done(path: Path, calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
-    """Call id -> its last record, of the calls that need not be asked again."""
-    return answered(read_records(path), calls)
-
-
-def answered(records: Iterable[dict[str, Any]], calls: Sequence[Call]) -> dict[str, dict[str, Any]]:
-    """The same, of records that were read already."""
-    stamps = {call.id: call.stamp for call in calls}
-    last = {record["call"]: record for record in records}
-    return {call: record for call, record in last.items() if _holds(record, stamps)}
-
-
-def _holds(record: Mapping[str, Any], stamps: Mapping[str, str]) -> bool:
-    """Whether a record is a verdict on what its call shows now."""
-    return bool(record["status"] == "ok" and stamps.get(record["call"]) == record["stamp"])
-
-
-def spent(folder: Path) -> float:
-    """US dollars that all calls of a run took, failed ones included, and those that were cut."""
-    records = read_records(folder / FILE)
-    return paid(records) + unaccounted(folder, records)
-
-
-def paid(records: Iterable[Mapping[str, Any]]) -> float:
-    """US dollars that calls on record took, failed ones included."""
-    return sum(float(record["cost"]) for record in records if not record["cached"])
+from ppdbench.runs.records import RecordWriter
 
 
 def ask(
@@ -94,9 +61,9 @@ def ask(
     path = folder / FILE
     store = VerdictStore(cache or default_path(), events.note)
     stamps = {call.id: call.stamp for call in calls}
-    records = _look_up(path, stamps, store if process.first else None)
-    holds = {record["call"]: _holds(record, stamps) for record in records}
-    lacking = [call.id for call in calls if not holds.get(call.id)]
+    records = look_up(path, stamps, store if process.first else None)
+    held = {record["call"]: still_holds(record, stamps) for record in records}
+    lacking = [call.id for call in calls if not held.get(call.id)]
     lost = unaccounted(folder, records)
     # One process says what is missing and what was spent: it may write while the others read.
     lacking, before, lost = process.gather((lacking, paid(records) + lost, lost))[0]
@@ -119,7 +86,7 @@ def ask(
     questions = Questions(
         judge.info, mine, make, store, begun=begun, events=events, announce=announce
     )
-    answers = _answers(judge, questions, store, allowance)
+    answers = each_answer(judge, questions, store, allowance)
     if process.first:
         with RecordWriter(path) as writer:
 
@@ -155,36 +122,6 @@ def unanswered(
     return [each for each in planned if each.key not in kept]
 
 
-def _look_up(
-    path: Path, stamps: Mapping[str, str], store: VerdictStore | None
-) -> list[dict[str, Any]]:
-    """What became of every call on record, without what was said: there may be very many.
-
-    Args:
-        path: the records.
-        stamps: call id -> what it shows now.
-        store: is given the verdicts that are on record alone, as after a kill.
-    """
-    brief: list[dict[str, Any]] = []
-    said: dict[bytes, dict[str, Any]] = {}
-    for record in each_record(path):
-        brief.append({name: record[name] for name in BRIEF})
-        if store is not None and _holds(record, stamps):
-            said[bytes.fromhex(record["key"])] = record
-            if len(said) == AT_ONCE:
-                _keep(store, said)
-                said = {}
-    if store is not None:
-        _keep(store, said)
-    return brief
-
-
-def _keep(store: VerdictStore, said: Mapping[bytes, Mapping[str, Any]]) -> None:
-    """Keep what is not there."""
-    there = store.known(said)
-    store.keep({key: verdict_of(said[key]) for key in said.keys() - there.keys()})
-
-
 def _take(
     answers: Generator[Answer], write: Callable[[Answer], None] = lambda _: None
 ) -> tuple[list[Answer], tuple[str, str] | None]:
@@ -211,100 +148,6 @@ def _write_others(
         for answer in share:
             write(answer)
         events.advance(len(share))
-
-
-def _answers(
-    judge: Judge,
-    questions: Questions,
-    store: VerdictStore,
-    allowance: float | None,
-) -> Generator[Answer]:
-    """Answers from the cache and the judge's, as they come.
-
-    An answer goes into the cache once it was taken: one that a kill left there alone, off the
-    record, would be had for nothing by the next run of the same command, and not be paid for.
-    """
-    seen: set[int] = set()
-    try:
-        while not questions.known and questions.look_up():
-            yield from _had(questions)
-        for place, verdict in _asked(judge, questions, allowance) if questions.known else ():
-            yield from _had(questions)
-            known = _is_place(place, questions.known)
-            if not known or place in seen:
-                raise PpdbenchError(
-                    f"judge {judge.info.name!r} answers question {place!r} of {len(questions)}"
-                    f"{' twice' if known else ''}",
-                    fix="let `judge` yield each question's place once",
-                )
-            seen.add(place)
-            key, answers = questions.answer(place, verdict)
-            try:
-                for answer in answers:
-                    yield answer
-                    questions.taken()
-            finally:  # whoever takes it may fail
-                store.keep({key: verdict})
-    except BudgetReached:
-        yield from _rest(questions)  # what was had before costs nothing
-        raise
-    yield from _rest(questions)
-    if len(seen) < len(questions):
-        raise PpdbenchError(
-            f"judge {judge.info.name!r} answered {len(seen)} of {len(questions)} questions",
-            fix="let `judge` yield a verdict for each question, a failed one where it has none",
-        )
-
-
-def _had(questions: Questions) -> Iterator[Answer]:
-    """What was looked up and found since the last time."""
-    while questions.had:
-        yield questions.had.popleft()
-        questions.taken()
-
-
-def _rest(questions: Questions) -> Iterator[Answer]:
-    """What is found among the calls that nobody looked up."""
-    yield from _had(questions)
-    while questions.look_up():
-        yield from _had(questions)
-
-
-def _asked(
-    judge: Judge, questions: Questions, allowance: float | None
-) -> Iterator[tuple[int, Verdict]]:
-    """What the judge says; a verdict that is none says nothing.
-
-    Raises:
-        PpdbenchError: what the judge raised, whatever it was, with its name.
-    """
-    try:
-        for place, verdict in judge.judge(questions, allowance=allowance):
-            try:
-                verdict_record(verdict)
-            except (ValueError, AttributeError) as error:
-                said = f"no verdict: {one_line(error)}"
-                verdict = Verdict(status="api_error", error=said, cost=_cost(verdict))
-            yield place, verdict
-    except PpdbenchError:
-        raise
-    except Exception as error:  # a stranger's code may raise anything; it is named as its own
-        raise PpdbenchError(
-            f"judge {judge.info.name!r} failed: {type(error).__name__}: {one_line(error)}",
-            fix="let it give a failed verdict where it cannot judge; --debug shows the traceback",
-        ) from error
-
-
-def _is_place(place: object, count: int) -> bool:
-    """Whether what a judge calls a question's place is one."""
-    return isinstance(place, SupportsIndex) and 0 <= place.__index__() < count
-
-
-def _cost(verdict: object) -> float:
-    """What was paid for something that is no verdict, as far as it says so."""
-    cost = getattr(verdict, "cost", None)
-    known = isinstance(cost, int | float) and math.isfinite(cost) and cost > 0
-    return float(cost) if known and cost is not None else 0.0
 
 
 def _record(info: JudgeInfo, answer: Answer) -> dict[str, Any]:

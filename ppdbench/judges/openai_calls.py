@@ -2,14 +2,13 @@
 
 What a failed attempt means is decided here: whether it is made again, what it may have cost, and
 whether the judge can go on at all. Nothing of the key is ever told. Elsewhere: which calls run
-side by side (`in_flight`), waits (`retry`), money (`budget`), bodies (`chat_body`).
+side by side (`in_flight`), waits (`retry`), time (`clock`), money (`budget`), bodies
+(`chat_body`).
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from fractions import Fraction
 from typing import Any
@@ -19,6 +18,7 @@ from ppdbench.errors import BudgetReached, MissingPrerequisite, PpdbenchError
 from ppdbench.judges.bounded_client import bounded_client
 from ppdbench.judges.budget import Budget, Reservation
 from ppdbench.judges.chat_body import TEMPERATURE, Bodies, Form, simpler
+from ppdbench.judges.clock import Clock
 from ppdbench.judges.completion import (
     Completion,
     Usage,
@@ -89,41 +89,6 @@ class Failure:
     charge: Usage | None = field(default_factory=Usage)
     """Tokens as told, of which what is unknown counts at its bound; None where nothing can have
     been charged."""
-
-
-class Clock:
-    """The time that calls have had: while the caller of a generator is at work, it stands still."""
-
-    def __init__(self) -> None:
-        self._away = 0.0
-        self._limits: dict[asyncio.Timeout, float] = {}
-        """Each with the time away that it has been given."""
-
-    def now(self) -> float:
-        """Seconds."""
-        return asyncio.get_running_loop().time() - self._away
-
-    def was_away(self, seconds: float) -> None:
-        """The loop stood still for so long."""
-        self._away += seconds
-
-    def put_off(self) -> None:
-        """Give limits the time that the loop stood still; before anything else, when it runs."""
-        for limit, given in self._limits.items():
-            when = limit.when()
-            if when is not None and not limit.expired() and self._away > given:
-                limit.reschedule(when + self._away - given)
-                self._limits[limit] = self._away
-
-    @asynccontextmanager
-    async def limit(self, seconds: float) -> AsyncIterator[None]:
-        """Raise TimeoutError after so many seconds."""
-        async with asyncio.timeout(seconds) as limit:
-            self._limits[limit] = self._away
-            try:
-                yield
-            finally:
-                del self._limits[limit]
 
 
 class Calls:

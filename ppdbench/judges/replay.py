@@ -14,8 +14,8 @@ from typing import Any
 
 from ppdbench.errors import MissingPrerequisite
 from ppdbench.judges.argument import one_argument
-from ppdbench.judges.ask import FILE
 from ppdbench.judges.batches import one_by_one
+from ppdbench.judges.on_record import FILE
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.verdict_records import verdict_of
 from ppdbench.judges.verdicts import Free, failure

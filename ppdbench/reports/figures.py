@@ -129,6 +129,14 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def sample_size(cell: Cell) -> str:
+    """What a figure rests on, as "n = 250 of 260"; empty where it is not told."""
+    n, expected = cell.get("n"), cell.get("n_expected")
+    if n is None:
+        return ""
+    return f"n = {n} of {expected}" if expected not in (None, n) else f"n = {n}"
+
+
 def _shown(cell: Cell | None, key: str, form: Any, *, unit: str) -> Shown:
     if cell is None:
         return Shown(value="", reason=NOT_MEASURED)

@@ -21,6 +21,7 @@ from ppdbench.protocols import Caption, PaperRow, People
 from ppdbench.reports import details
 from ppdbench.reports.environment import fill
 from ppdbench.reports.extremes import people_extremes, reward_extremes
+from ppdbench.reports.fidelity import fidelity
 from ppdbench.reports.figure_list import figures_of
 from ppdbench.reports.files.figure import write_figures
 from ppdbench.reports.gallery import gallery, pictures_in
@@ -166,7 +167,7 @@ def _sections(summary: Mapping[str, Any]) -> dict[str, Any]:
         "kept_line": page.share_line(summary, "gold_gain", "kept"),
         "training": training(summary),
         "categories": page.categories(summary),
-        "fidelity": page.fidelity(summary),
+        "fidelity": fidelity(summary),
         "interpolation": interpolation(summary),
         "tradeoff": tradeoff(summary),
         "identified": identified(summary),

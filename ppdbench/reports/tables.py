@@ -11,6 +11,7 @@ from textwrap import wrap
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.reports import details
+from ppdbench.reports.fidelity import fidelity
 from ppdbench.reports.figures import MINUS, Shown, Verdict
 from ppdbench.reports.headline import headline, reward_names, reward_title
 from ppdbench.reports.rewards import section as page
@@ -45,6 +46,15 @@ def eval_table(summary: Mapping[str, Any]) -> Table:
     if summary["benchmarks"].get("rewards_gold"):
         _add_wins(table, summary, "gold", "by gold rewards")
     return table
+
+
+def plain(shown: Shown) -> Text:
+    """A figure and its interval without colour; a dash where there is none."""
+    from rich.text import Text
+
+    if not shown.value:
+        return Text("\N{EN DASH}", style="dim")
+    return Text(shown.value + (f" [{shown.interval}]" if shown.interval else ""))
 
 
 def empty_table(title: str, caption: str) -> Table:
@@ -133,7 +143,7 @@ def _notes(summary: Mapping[str, Any]) -> list[str]:
     lines = ["win rates with 95% intervals; ties count half"]
     if any(details.source(summary, name) == "recorded" for name in summary.get("generators") or {}):
         lines[0] += "; * recorded earlier"
-    whole = (page.fidelity(summary) or {}).get("whole")
+    whole = (fidelity(summary) or {}).get("whole")
     if whole:
         pair = f"{summary['model']} minus {summary['baseline']}"
         lines.append(f"caption fidelity, {pair}: {whole['shown']}")

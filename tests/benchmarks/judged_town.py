@@ -23,7 +23,7 @@ from ppdbench.benchmarks.calibration.run import calibrate
 from ppdbench.benchmarks.judge import summary  # noqa: F401 - at once, not while somebody waits
 from ppdbench.benchmarks.judge.job import JudgeChoice, JudgeRequest
 from ppdbench.benchmarks.judge.run import run_judge
-from ppdbench.judges.ask import FILE
+from ppdbench.judges.on_record import FILE
 from ppdbench.runs.records import read_records
 
 FEW = 5

@@ -18,7 +18,7 @@ from town_command import LAUNCH, answered, codes, start
 from toy_batches import requests_of
 from toy_runs import figures, summary_of
 
-from ppdbench.judges.ask import FILE
+from ppdbench.judges.on_record import FILE
 from ppdbench.judges.store import default_path
 from ppdbench.runs.records import read_records
 

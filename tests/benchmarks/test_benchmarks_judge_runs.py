@@ -17,7 +17,7 @@ from toy_runs import figures, summary_of
 from ppdbench.benchmarks.calibration.run import NotPersonalised
 from ppdbench.benchmarks.judge.run import TooManyFailures
 from ppdbench.errors import BudgetReached, FingerprintMismatch, Interrupted, PpdbenchError
-from ppdbench.judges.ask import FILE
+from ppdbench.judges.on_record import FILE
 from ppdbench.protocols import GenerationRequest, Question
 from ppdbench.runs.records import read_records
 

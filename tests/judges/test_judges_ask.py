@@ -17,8 +17,9 @@ from PIL import Image
 from ppdbench.data.images import pixel_sha256
 from ppdbench.errors import BudgetReached, MissingPrerequisite, PpdbenchError
 from ppdbench.judges import question as question_module
-from ppdbench.judges.ask import FILE, ask, done, spent
+from ppdbench.judges.ask import ask
 from ppdbench.judges.call import Call
+from ppdbench.judges.on_record import FILE, done, spent
 from ppdbench.judges.question import question_digest
 from ppdbench.judges.store import VerdictStore, verdict_key
 from ppdbench.protocols import Estimate, JudgeInfo, Question, Shot, Verdict
@@ -474,7 +475,7 @@ def test_a_verdict_on_record_is_in_the_cache_after_a_stop(
     folder: Path, at_once: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Whatever was written first when a run was killed, both sides have it in the end."""
-    monkeypatch.setattr("ppdbench.judges.ask.AT_ONCE", at_once)
+    monkeypatch.setattr("ppdbench.judges.on_record.AT_ONCE", at_once)
     put(Scripted(), calls(3), folder)
     (folder.parent / "verdicts.sqlite").unlink()
     for left in folder.parent.glob("verdicts.sqlite-*"):

@@ -10,8 +10,9 @@ import pytest
 from test_judges_ask import YES, Heard, Scripted, calls, make
 
 from ppdbench.errors import BudgetReached, PpdbenchError
-from ppdbench.judges.ask import FILE, ask, done
+from ppdbench.judges.ask import ask
 from ppdbench.judges.call import Call, MakeQuestion
+from ppdbench.judges.on_record import FILE, done
 from ppdbench.judges.open_questions import AHEAD, Questions
 from ppdbench.judges.store import VerdictStore
 from ppdbench.judges.verdicts import has_question

@@ -23,8 +23,8 @@ from ppdbench.benchmarks.judge.cost import taken
 from ppdbench.benchmarks.judge.job import JudgeChoice, require_people
 from ppdbench.benchmarks.judge.questions import PairImages, QuestionMaker
 from ppdbench.errors import PpdbenchError
-from ppdbench.judges.ask import FILE, done
 from ppdbench.judges.call import Call
+from ppdbench.judges.on_record import FILE, done
 from ppdbench.protocols import Events, Judge, People, Suite, SuiteFiles
 from ppdbench.runs.device import resolve
 from ppdbench.runs.directory import place

@@ -22,7 +22,7 @@ from ppdbench.benchmarks.plan import in_batches
 from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
 from ppdbench.data.images import decode_image
 from ppdbench.errors import BudgetReached
-from ppdbench.judges.ask import FILE, answered
+from ppdbench.judges.on_record import FILE, answered
 from ppdbench.protocols import Events, People, Truth
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.records import read_records

@@ -29,7 +29,7 @@ from ppdbench.benchmarks.compare.unlike import cannot_serve, unlike_baselines, u
 from ppdbench.benchmarks.judge.calls import ORDERS, SWAP
 from ppdbench.benchmarks.judge.figures import PICKED
 from ppdbench.benchmarks.personal.roles import SPLITS
-from ppdbench.judges.ask import FILE
+from ppdbench.judges.on_record import FILE
 from ppdbench.runs.records import read_records
 from ppdbench.runs.results import Result
 from ppdbench.statistics.order_flip import comparison_scores

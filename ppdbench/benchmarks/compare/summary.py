@@ -27,7 +27,7 @@ from ppdbench.benchmarks.tradeoff.diversity import FILE as DIVERSITY_FILE
 from ppdbench.benchmarks.training_seeds import known_seed
 from ppdbench.benchmarks.users.records import FILE as USERS_FILE
 from ppdbench.errors import FingerprintMismatch, UsageError
-from ppdbench.judges.ask import FILE as JUDGMENTS_FILE
+from ppdbench.judges.on_record import FILE as JUDGMENTS_FILE
 from ppdbench.protocols import Events
 from ppdbench.runs.directory import GENERATIONS
 from ppdbench.runs.fingerprint import fingerprint

@@ -15,7 +15,7 @@ from typing import Any
 from ppdbench.benchmarks.generate import last_records
 from ppdbench.benchmarks.judge.calls import ORDERS, call_id
 from ppdbench.benchmarks.judge.job import JudgeJob, JudgeRequest, plan_job
-from ppdbench.judges.ask import FILE
+from ppdbench.judges.on_record import FILE
 from ppdbench.protocols import Estimate, Estimating, Events, Judge, Question
 from ppdbench.runs.directory import place
 from ppdbench.runs.records import read_records

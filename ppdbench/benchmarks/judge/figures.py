@@ -6,7 +6,7 @@ the same pictures. A control is held against the headline arm on the same pictur
 tastes are known, the true win rate on these very pairs stands beside the judged one, and the
 judge's accuracy: the share of its calls that pick what the user truly likes better. A comparison
 that lacks a verdict in either order is failed: never a tie, never a loss. Elsewhere: the arms
-(`judge.plan`), the formulas (`statistics.order_flip`), the records (`judges.ask`).
+(`judge.plan`), the formulas (`statistics.order_flip`), the records (`judges.on_record`).
 """
 
 from __future__ import annotations

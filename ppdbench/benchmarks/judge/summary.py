@@ -24,8 +24,8 @@ from ppdbench.benchmarks.judge.shown import all_shown, shown_verdicts
 from ppdbench.benchmarks.rows import Row, about, fresh_row
 from ppdbench.benchmarks.summary_file import SCHEMA_VERSION, sha256_of, write_if_changed
 from ppdbench.errors import BudgetReached
-from ppdbench.judges.ask import FILE, answered
 from ppdbench.judges.call import Call
+from ppdbench.judges.on_record import FILE, answered
 from ppdbench.protocols import Events, JudgeInfo
 from ppdbench.runs.directory import RunDirectory
 from ppdbench.runs.records import each_record

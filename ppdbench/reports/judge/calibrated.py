@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from ppdbench.reports.curves import Plot, Series, plot
+from ppdbench.reports.estimate import Estimate
 from ppdbench.reports.figures import (
     EN_DASH,
     Cell,
@@ -28,7 +29,6 @@ from ppdbench.reports.figures import (
 )
 from ppdbench.reports.judge.position_bias import bias_points, bias_says
 from ppdbench.reports.plots import bar, position
-from ppdbench.reports.rewards.section import Estimate
 
 OWN = "the user's own shots"
 ARMS = {"own": OWN, "other_shots": "another user's shots", "zero_shots": "no shots"}

@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from ppdbench.reports.estimate import Estimate
+from ppdbench.reports.fidelity import fidelity
 from ppdbench.reports.figures import (
     NOT_MEASURED,
     Cell,
@@ -30,7 +32,6 @@ from ppdbench.reports.judge.headline import calibrating, calibration_of
 from ppdbench.reports.judge.position_bias import bias_points, bias_says
 from ppdbench.reports.people.section import SPLITS
 from ppdbench.reports.plots import bar
-from ppdbench.reports.rewards.section import Estimate, fidelity
 
 Summary = Mapping[str, Any]
 

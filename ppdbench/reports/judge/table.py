@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from ppdbench.reports.fidelity import fidelity
 from ppdbench.reports.figures import (
     Cell,
-    Shown,
     count,
     is_number,
     named,
@@ -43,8 +43,7 @@ from ppdbench.reports.judge.section import (
     paper_rate,
 )
 from ppdbench.reports.people.section import SPLITS
-from ppdbench.reports.rewards.section import fidelity
-from ppdbench.reports.tables import STYLES, empty_table
+from ppdbench.reports.tables import STYLES, empty_table, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -97,7 +96,7 @@ def _judge_table(summary: Mapping[str, Any], splits: Mapping[str, Cell]) -> Tabl
         row(f"  {label}", (_win(arm(each, name)) for each in own))
     row("  inflation, pts", (_points(named(each, "inflation"), "inflation") for each in own))
     if any(is_number(each.get("true_win_rate")) for each in own):
-        row("  in truth", (_plain(figure(each, "true_win_rate", rate)) for each in own))
+        row("  in truth", (plain(figure(each, "true_win_rate", rate)) for each in own))
     row("  comparisons", (_comparisons(cell) for cell in heads))
     table.add_section()
     known = [name for name in CONTROLS if any(control(each, name) for each in own)]
@@ -105,7 +104,7 @@ def _judge_table(summary: Mapping[str, Any], splits: Mapping[str, Cell]) -> Tabl
         row("controls", (), "bold")
     for name in known:
         found = [control(each, name) for each in own]
-        row(f"  {CONTROLS[name]}", (_plain(rate(cell, "win_rate")) for cell in found))
+        row(f"  {CONTROLS[name]}", (plain(rate(cell, "win_rate")) for cell in found))
         lost = [named(cell, "difference") for cell in found]
         row("    points lost", (_points(cell, "difference") for cell in lost), "dim")
         if any((cell or {}).get("first_pick_bias_flagged") for cell in found):
@@ -115,13 +114,13 @@ def _judge_table(summary: Mapping[str, Any], splits: Mapping[str, Cell]) -> Tabl
     for name in SHOTS:
         cells = [arm(each, name) for each in own]
         if any(is_number((cell or {}).get("accuracy")) for cell in cells):
-            row(f"  right, {name}", (_plain(figure(cell, "accuracy", rate)) for cell in cells))
+            row(f"  right, {name}", (plain(figure(cell, "accuracy", rate)) for cell in cells))
     for name in SHOTS:
         if any(arm(each, name) for each in own):
             row(f"  bias, {name}", (_bias(arm(each, name) or {}) for each in own))
     papers = [arm(each, "shared") or arm(each, "disjoint") or {} for each in own]
-    row("  consistent only", (_plain(consistent(cell)) for cell in papers))
-    row("    coverage", (_plain(figure(cell, "coverage", rate)) for cell in papers), "dim")
+    row("  consistent only", (plain(consistent(cell)) for cell in papers))
+    row("    coverage", (plain(figure(cell, "coverage", rate)) for cell in papers), "dim")
     return table
 
 
@@ -135,8 +134,8 @@ def _agreement_table(summary: Mapping[str, Any], found: Mapping[str, Any]) -> Ta
     for name, label, cell in arms(found):
         table.add_row(
             Text(SHOWN.get(name, label), style="bold" if name == "own" else ""),
-            *(_plain(figure(cell, key, rate)) for key in ("all_call", "tie_half")),
-            _plain(agreed_consistently(cell)),
+            *(plain(figure(cell, key, rate)) for key in ("all_call", "tie_half")),
+            plain(agreed_consistently(cell)),
         )
     return table
 
@@ -152,7 +151,7 @@ def _checks_table(summary: Mapping[str, Any], found: Mapping[str, Any]) -> Table
         against = difference(found, name)
         table.add_row(
             Text(SHOWN.get(name, label), style="bold" if name == "own" else ""),
-            _plain(figure(cell, "coverage", rate)),
+            plain(figure(cell, "coverage", rate)),
             _points(against, "difference") if against else Text(""),
             _bias(cell),
         )
@@ -173,14 +172,6 @@ def _win(cell: Cell | None) -> Text:
         return Text("not judged" if cell is None else "undefined", style="dim")
     interval = f" [{shown.interval}]" if shown.interval else ""
     return Text.assemble((shown.value, STYLES[outcome(cell)]), interval)
-
-
-def _plain(shown: Shown) -> Text:
-    from rich.text import Text
-
-    if not shown.value:
-        return Text("\N{EN DASH}", style="dim")
-    return Text(shown.value + (f" [{shown.interval}]" if shown.interval else ""))
 
 
 def _points(cell: Cell | None, key: str) -> Text:

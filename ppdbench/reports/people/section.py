@@ -11,6 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ppdbench.reports.curves import Plot, Series, plot
+from ppdbench.reports.estimate import Estimate
+from ppdbench.reports.fidelity import fidelity
 from ppdbench.reports.figures import (
     Cell,
     Shown,
@@ -24,7 +26,6 @@ from ppdbench.reports.figures import (
 )
 from ppdbench.reports.headline import outcome, people_headline
 from ppdbench.reports.plots import Axis, bar, position
-from ppdbench.reports.rewards.section import Estimate, fidelity
 
 Summary = Mapping[str, Any]
 

@@ -10,11 +10,11 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.reports.figures import Cell, Shown, is_number, named, rate
+from ppdbench.reports.figures import Cell, is_number, named, rate
 from ppdbench.reports.headline import outcome, people_headline
 from ppdbench.reports.people.identified import identified
 from ppdbench.reports.people.section import SPLITS, people
-from ppdbench.reports.tables import STYLES, empty_table
+from ppdbench.reports.tables import STYLES, empty_table, plain
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -65,7 +65,7 @@ def _personal_table(summary: Mapping[str, Any]) -> Table:
         table.add_section()
         table.add_row(
             Text("own liked best"),
-            *(_plain(rate(matrix.get(split), "own_is_best")) for split in SPLITS),
+            *(plain(rate(matrix.get(split), "own_is_best")) for split in SPLITS),
         )
     return table
 
@@ -84,7 +84,7 @@ def _users_table(summary: Mapping[str, Any]) -> Table:
         if not block["chance"]:
             continue
         for row in block["rows"]:
-            table.add_row(Text(f"  {row['name']}"), *row["cells"], _plain(row["headline"]))
+            table.add_row(Text(f"  {row['name']}"), *row["cells"], plain(row["headline"]))
         _dim(table, "  chance", *block["chance"])
         for label, cells in block["ceilings"]:
             _dim(table, f"  ceiling: {label}", *cells)
@@ -119,25 +119,16 @@ def _unrecorded(cell: Cell) -> bool:
     return not cell.get("source") and not cell.get("n")
 
 
-def _plain(shown: Shown) -> Text:
-    from rich.text import Text
-
-    if not shown.value:
-        return Text("\N{EN DASH}", style="dim")
-    interval = f" [{shown.interval}]" if shown.interval else ""
-    return Text(shown.value + interval)
-
-
 def _control(cell: Cell | None, name: str) -> Text:
     """A control's win rate."""
     rates = ("win_rate", "ci_low", "ci_high")
-    return _plain(rate({key: (cell or {}).get(f"{name}_{key}") for key in rates}, "win_rate"))
+    return plain(rate({key: (cell or {}).get(f"{name}_{key}") for key in rates}, "win_rate"))
 
 
 def _gain(cell: Cell | None) -> Text:
     """The personal gain in points; the row says that they are."""
     shown = rate(named(cell, "personal_gain"), "personal_gain")
-    return _plain(replace(shown, value=shown.value.removesuffix("%")))
+    return plain(replace(shown, value=shown.value.removesuffix("%")))
 
 
 def _notes(summary: Mapping[str, Any]) -> list[str]:

@@ -8,38 +8,25 @@ layout (`templates/`).
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from ppdbench.reports.details import source
+from ppdbench.reports.estimate import Estimate
 from ppdbench.reports.figures import (
     Cell,
-    Shown,
-    Verdict,
     decimals_for,
     is_number,
     number,
     p_value,
-    points,
     rate,
+    sample_size,
     verdict,
 )
 from ppdbench.reports.headline import outcome, reward_names, reward_title
-from ppdbench.reports.plots import Bar, bar, position, ratio_axis, tint
+from ppdbench.reports.plots import bar, position, ratio_axis, tint
 from ppdbench.reports.rewards.training import training_note
 
 Summary = Mapping[str, Any]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Estimate:
-    """One figure with its bar, ready to print."""
-
-    name: str
-    shown: Shown
-    bar: Bar | None
-    verdict: Verdict
-    note: str = ""
 
 
 def tiles(summary: Summary) -> list[dict[str, Any]]:
@@ -88,7 +75,7 @@ def tests(summary: Summary) -> list[dict[str, Any]]:
             "opponent": opponent,
             "reward": f"{reward_title(summary, name)}{suffix}",
             "shown": rate(cell, "win_rate"),
-            "n": _sample(cell),
+            "n": sample_size(cell),
             "p": p_value(cell.get("p_value")),
             "holm": p_value(cell.get("p_holm")),
             "interval": str(cell.get("interval") or ""),
@@ -178,44 +165,6 @@ def share_line(summary: Summary, key: str, value: str) -> float:
     return position(1.0, ratio_axis(_benchmark(summary, key).values(), value))
 
 
-def fidelity(summary: Summary, key: str = "caption_fidelity") -> dict[str, Any] | None:
-    """How often images show what their caption says, and the model's difference to the base.
-
-    Args:
-        summary: the run's.
-        key: the benchmark's figures; its differences are under the same key and "_difference".
-    """
-    found = _benchmark(summary, key)
-    if not found:
-        return None
-    facts = list(dict.fromkeys(f for cells in found.values() for f in cells if f != "all"))
-    facts += ["all"] * any("all" in cells for cells in found.values())
-    differences = _benchmark(summary, f"{key}_difference")
-    return {
-        "facts": facts,
-        "rows": [
-            {
-                "name": name,
-                "model": name == summary["model"],
-                "source": source(summary, name),
-                "cells": [rate(cells.get(fact), "rate") for fact in facts],
-                "n": max((c["n"] for c in cells.values() if is_number(c.get("n"))), default=0),
-            }
-            for name, cells in found.items()
-        ],
-        "differences": [points(differences.get(fact), "difference") for fact in facts]
-        if differences
-        else [],
-        "whole": {
-            "shown": points(whole, "difference"),
-            "verdict": verdict(whole, 0.0),
-            "n": _sample(whole),
-        }
-        if (whole := differences.get("all"))
-        else None,
-    }
-
-
 def _of_rewards(summary: Summary) -> bool:
     """Whether rewards were compared; a run of other benchmarks alone scores by them, too."""
     return "rewards" in summary["benchmarks"] or not summary["benchmarks"]
@@ -231,7 +180,7 @@ def _win(name: str, cell: Cell | None) -> Estimate:
         shown=rate(cell, "win_rate"),
         bar=bar(cell, "win_rate"),
         verdict=outcome(cell),
-        note=_sample(cell) if cell else "",
+        note=sample_size(cell) if cell else "",
     )
 
 
@@ -239,13 +188,6 @@ def _pairs(cells: Iterable[Mapping[str, float] | None]) -> str:
     """Pairs that rates rest on, as "n = 260"."""
     counts = sorted({int(cell["n"]) for cell in cells if cell})
     return f"n = {' or '.join(map(str, counts))}" if counts else ""
-
-
-def _sample(cell: Cell) -> str:
-    n, expected = cell.get("n"), cell.get("n_expected")
-    if n is None:
-        return ""
-    return f"n = {n} of {expected}" if expected not in (None, n) else f"n = {n}"
 
 
 def _cell_source(summary: Summary, opponent: str, cell: Cell | None) -> str:
