@@ -77,8 +77,16 @@ def root(
     """Measure whether a text-to-image model draws what this user likes."""
 
 
+class _Stop(KeyboardInterrupt):
+    """SIGTERM came.
+
+    A class of its own: where KeyboardInterrupt itself goes through an `exec` of text, as that in
+    which a dataclass is made, Python ends by SIGINT, even if somebody caught it.
+    """
+
+
 def _stop(_signal: int, _frame: FrameType | None) -> None:
-    raise KeyboardInterrupt
+    raise _Stop
 
 
 def main() -> None:

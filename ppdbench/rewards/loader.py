@@ -11,6 +11,7 @@ import hashlib
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,7 +99,7 @@ def prepare(
         pin: prepare for copying to a GPU.
 
     Raises:
-        PpdbenchError: a worker died.
+        RuntimeError: a worker died; `deaths_named` tells what of.
     """
     from torch.utils.data import DataLoader
 
@@ -112,8 +113,20 @@ def prepare(
         pin_memory=pin,
         prefetch_factor=2 if workers else None,
     )
+    yield from batches
+
+
+@contextmanager
+def deaths_named() -> Iterator[None]:
+    """Around what is done with batches of `prepare`: say what it means that its process died.
+
+    torch raises it by a signal handler, wherever this process is just then.
+
+    Raises:
+        PpdbenchError: one did.
+    """
     try:
-        yield from batches
+        yield
     except RuntimeError as error:
         if "DataLoader worker" not in str(error):
             raise

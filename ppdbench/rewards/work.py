@@ -16,7 +16,15 @@ from ppdbench.protocols import Events, Reward
 from ppdbench.rewards.embedding_reward import EmbeddingReward
 from ppdbench.rewards.engine import Batch, score_each
 from ppdbench.rewards.identity import score_identity
-from ppdbench.rewards.loader import Prepared, Source, Wanted, image_key, prepare, score_key
+from ppdbench.rewards.loader import (
+    Prepared,
+    Source,
+    Wanted,
+    deaths_named,
+    image_key,
+    prepare,
+    score_key,
+)
 from ppdbench.rewards.store import Store, from_vector, to_vector
 
 NO_CAPTION = "it has no caption"
@@ -54,17 +62,18 @@ class Work:
         wanted = _wanted(rewards, self.device)
         if self.events:
             self.events.stage(stage, len(sources))
-        for batch in prepare(
-            sources,
-            wanted,
-            self.store,
-            batch_size=self.batch_size,
-            workers=self.workers,
-            pin=self.device.startswith("cuda"),
-        ):
-            self._score(batch, rewards, wanted, share)
-            if self.events:
-                self.events.advance(len(batch.sources))
+        with deaths_named():
+            for batch in prepare(
+                sources,
+                wanted,
+                self.store,
+                batch_size=self.batch_size,
+                workers=self.workers,
+                pin=self.device.startswith("cuda"),
+            ):
+                self._score(batch, rewards, wanted, share)
+                if self.events:
+                    self.events.advance(len(batch.sources))
         return share
 
     def _score(

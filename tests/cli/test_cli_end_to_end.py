@@ -177,6 +177,28 @@ def test_a_signal_ends_training_with_130(shell: Shell) -> None:
     assert [line.split(":")[0] for line in err.splitlines()] == ["error", "  fix"]
 
 
+STOPPED = """
+import ppdbench.cli
+from ppdbench.cli.errors import reported
+
+@ppdbench.cli.app.command("stopped")
+@reported
+def stopped() -> None:
+    exec("import os, signal; os.kill(os.getpid(), signal.SIGTERM)\\nwhile True: pass")
+
+ppdbench.cli.main()
+"""
+
+
+def test_a_signal_amid_text_that_is_executed_ends_with_130(tmp_path: Path) -> None:
+    """As dataclasses are made, at import: Python alone would end it by SIGINT."""
+    (tmp_path / "stopped.py").write_text(STOPPED)
+    words = [sys.executable, "-m", "stopped", "stopped"]
+    done = subprocess.run(words, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    assert done.returncode == 130, done.stderr
+    assert "same command again" in done.stderr
+
+
 def wait_for_records(shell: Shell, process: subprocess.Popen[str]) -> None:
     until = time.monotonic() + 60
     while time.monotonic() < until and process.poll() is None:
