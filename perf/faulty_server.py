@@ -215,7 +215,7 @@ def read_log(url: str, turn: str) -> list[dict[str, Any]]:
         url: as `serving` gives it.
         turn: whose.
     """
-    with urllib.request.urlopen(f"{url}/{turn}/log") as found:  # noqa: S310 - our own server
+    with urllib.request.urlopen(f"{url}/{turn}/log", timeout=60) as found:  # noqa: S310 - our own server
         lines: list[dict[str, Any]] = json.load(found)
     return lines
 

@@ -1,7 +1,7 @@
-"""Does what a judged run has on record agree with what its server was asked? Held line by line.
+"""Does what a judged run has on record agree with what its server was asked? Question by question.
 
-Every attempt of a call is on record: what failed, and how it ended. A server's log has the same
-attempts from the other side. Elsewhere: the server (`faulty_server`), the measurement that needs to
+Every attempt of a call is on record: what failed, and how it ended. A server's log has as many from
+the other side. Elsewhere: the server (`faulty_server`), the measurement that needs to
 know (`judge_load`).
 """
 
@@ -36,7 +36,7 @@ class Account:
     asked_again: int
     """Requests for what had been answered, paid for and received."""
     unlike: int
-    """Questions whose attempts on record are not those that the server saw."""
+    """Questions with more or fewer attempts on record than the server saw."""
     late: int
     """Replies that came after the client had given up, and were rightly asked for again."""
 

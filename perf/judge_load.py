@@ -38,7 +38,7 @@ from faulty_server import FAULTS, question_of, read_log, serving, tokens
 from judge_account import Account, account, charged, kinds
 from result_file import RESULTS, header, write_result
 
-from ppdbench.judges.ask import FILE, spent
+from ppdbench.judges.on_record import FILE, spent
 from ppdbench.runs.directory import read_spec
 from ppdbench.runs.records import read_records
 from ppdbench.runs.store import key_of
@@ -46,6 +46,8 @@ from ppdbench.runs.store import key_of
 BAR = 0.95
 OUT = RESULTS / "judge_load.json"
 HERE = Path(__file__).parent
+HOUR = 3600.0
+"""Seconds: who takes longer hangs."""
 PRICE = (2.5, 10.0)
 """US dollars a million tokens of gpt-4o, read and written."""
 SHARE = 0.4
@@ -83,7 +85,9 @@ class Setting:
         words += ["--judge", "openai:gpt-4o", "--base-url", f"{self.url}/{turn}/v1"]
         words += ["--concurrency", str(self.concurrency), "--timeout", str(self.timeout)]
         words += ["--runs", str(self.place / "runs"), "--device", "cpu", "--quiet", *more]
-        return subprocess.run(words, env=self.env, capture_output=True, text=True, check=False)
+        return subprocess.run(
+            words, env=self.env, capture_output=True, text=True, check=False, timeout=HOUR
+        )
 
     def folder(self, turn: str) -> Path:
         """The run of a turn, by its server's address."""
@@ -216,7 +220,9 @@ def _ask_bare(setting: Setting, turn: str, questions: Questions) -> dict[str, An
     words += [f"{setting.url}/{turn}/v1", "--concurrency", str(setting.concurrency)]
     words += ["--timeout", str(setting.timeout)]
     took = json.loads(
-        subprocess.run(words, env=setting.env, stdout=subprocess.PIPE, check=True).stdout
+        subprocess.run(
+            words, env=setting.env, stdout=subprocess.PIPE, check=True, timeout=HOUR
+        ).stdout
     )
     ids = [json.loads(line)["id"] for line in replies.read_text(encoding="utf-8").splitlines()]
     log = read_log(setting.url, turn)

@@ -35,8 +35,9 @@ from result_file import RESULTS, header, write_result
 
 from ppdbench.data.images import decode_image
 from ppdbench.judges import openai_judge
-from ppdbench.judges.ask import FILE, ask, done
+from ppdbench.judges.ask import ask
 from ppdbench.judges.call import Call
+from ppdbench.judges.on_record import FILE, done
 from ppdbench.judges.openai_judge import OpenAIJudge
 from ppdbench.protocols import JudgeContext, Question
 from ppdbench.suites.shapes.suite import ShapesSuite

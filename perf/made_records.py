@@ -26,8 +26,8 @@ from ppdbench.benchmarks.plan import Drawn, Item
 from ppdbench.benchmarks.scorers import Scorers
 from ppdbench.benchmarks.selection import select
 from ppdbench.generators.make import make_generators
-from ppdbench.judges.ask import FILE
 from ppdbench.judges.call import Call
+from ppdbench.judges.on_record import FILE
 from ppdbench.judges.verdict_records import verdict_record
 from ppdbench.protocols import GenerationRequest, JudgeInfo, LoadContext, Suite, Verdict
 from ppdbench.runs.directory import RunDirectory
