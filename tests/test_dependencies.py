@@ -95,7 +95,7 @@ def test_what_tests_import_is_declared() -> None:
 
 def test_what_only_tests_need_is_imported_or_has_its_reason() -> None:
     used = third_party("tests", beside=("tests", "perf", "docs/measured"))
-    reasons = ("a command", "types of", "`transformers serve`")
+    reasons = ("a command", "types of", "`transformers serve`", "`pytest -n`")
     idle = [
         name
         for name, _, extra, purpose, *_ in rows("Extras")

@@ -201,7 +201,7 @@ def test_the_readmes_two_commands_parse() -> None:
     install, run = tests.split(" && ")
     assert install == 'python -m pip install ".[dev]"'
     assert "dev" in PYPROJECT["project"]["optional-dependencies"]
-    assert run == "python -m pytest"
+    assert run == "python -m pytest -n 2"
 
 
 def test_commands_in_the_documents_exist() -> None:

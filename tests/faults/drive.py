@@ -78,6 +78,8 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     launcher: tuple[str, ...] = ("-P", "-m", "ppdbench")
     """Between the interpreter and the arguments; -P: as the console script."""
+    renames: bool = True
+    """Whether files get their names while it works, so that it can die within one."""
 
     def start(
         self, place: Path, *more: str, env: Mapping[str, str] | None = None
@@ -350,6 +352,7 @@ SCORE = Command(
     prepare=_write_pictures,
     working=_scores_are_kept,
     outcome=_score_outcome,
+    renames=False,  # all that it keeps goes into one database
 )
 
 

@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
@@ -29,6 +31,7 @@ import pytest
 from drive import Command, check_clean, kill, temporary_files, wait_until_working
 from hostile_server import Answer, HostileServer, Request, chose, serving
 
+from ppdbench.plugins import make_suite
 from ppdbench.runs.records import read_records
 
 SEED = int(os.environ.get("FAULTS_SEED", "9"))
@@ -46,6 +49,8 @@ AT_ONCE = 4
 CALLS = 60
 """Of its judge: three users a split, two splits, five arms, both orders."""
 SECONDS_A_CALL = 0.5
+TRIES = 12
+"""How often a command may be at its end before the moment at which it is to be killed."""
 EARLY = 0.2
 """Share of the kills that fall into the start, before there is any work."""
 
@@ -59,6 +64,8 @@ class Chain:
     rng: random.Random
     after: Callable[[Path, bool], None] = lambda _place, _cut: None
     """Looks at the place after each end; told whether that was a kill or a signal."""
+    most: float = math.inf
+    """Seconds of the work after which there is nothing worth killing."""
     log: list[str] = field(default_factory=list)
     kills: int = 0
     stops: int = 0
@@ -78,9 +85,13 @@ class Chain:
             if step != "kill":
                 place = self._signalled(place, signal.Signals[step])
                 continue
-            while not self._killed(place, kills):  # it had ended: once more from nothing
-                self._check_end(place)
+            for _ in range(TRIES):
+                if self._killed(place, kills):
+                    break
+                self._check_end(place)  # it had ended: once more from nothing
                 place = self._fresh()
+            else:
+                raise AssertionError(f"ended {TRIES} times before it could be killed")
         self.command.finish(place)
         self._check_end(place)
 
@@ -110,7 +121,8 @@ class Chain:
             time.sleep(self.rng.uniform(0.5, 1) * self.start_seconds)
             return
         working = wait_until_working(self.command, place, process)
-        life = self.rng.uniform(0, 2 / KILLS[self.command.name]) * self.work_seconds
+        work = min(self.work_seconds, self.most)
+        life = self.rng.uniform(0, 2 / KILLS[self.command.name]) * work
         self.log.append(f"{'at work' if working else 'ended'}, {life:.2f} s")
         until = time.monotonic() + life
         while process.poll() is None and time.monotonic() < until:
@@ -120,7 +132,7 @@ class Chain:
         """Start and kill; False where the command ended well before."""
         early = self.kills < EARLY * kills
         # Every third one dies between a temporary file and its name: the next after the moment.
-        within = not early and self.kills % 3 == 2
+        within = self.command.renames and not early and self.kills % 3 == 2
         command = replace(self.command, launcher=("-P", dying.__file__)) if within else self.command
         process = command.start(place)
         self._moment(place, process, early=early)
@@ -146,6 +158,7 @@ class Chain:
         process = self.command.start(place)
         # The third one while it imports, where people press Ctrl-C most.
         self._moment(place, process, early=self.signals == 3)
+        _wait_for_main(process)
         process.send_signal(number)
         done = drive.ended(place, process)
         self.log.append(f"{number.name} {place.name}: {done.code}")
@@ -157,11 +170,14 @@ class Chain:
         if last == ["stopped", "  next"]:  # SIGTERM to a training
             assert (done.code, number) == (0, signal.SIGTERM)
             assert self.command is drive.TRAIN
-        elif done.code == 0:  # it came after the last line
+        elif done.code == 0 or (done.code == -number and last != ["error", "  fix"]):
+            # It came after the last line; amid Python's own end, if not after that.
             self._check_end(place)
             return self._fresh()
         else:
-            assert (done.code, last) == (130, ["error", "  fix"]), done.err
+            # Ctrl-C within an `exec` of text, as of a dataclass at import: a shell calls both 130.
+            codes = (130, -signal.SIGINT) if number == signal.SIGINT else (130,)
+            assert done.code in codes and last == ["error", "  fix"], (done.code, done.err)
         assert "run the same command again" in done.err, done.err
         self.stops += 1
         return place
@@ -173,6 +189,17 @@ class Chain:
         for what, wanted in self.wanted.items():
             assert found[what] == wanted, f"{what} in {place}"
         shutil.rmtree(place)  # each is as large as the cache
+
+
+def _wait_for_main(process: subprocess.Popen[str]) -> None:
+    """Wait until SIGTERM is caught, as it is from the command line's first line on."""
+    status = Path(f"/proc/{process.pid}/status")
+    until = time.monotonic() + drive.PATIENCE
+    while status.exists() and process.poll() is None and time.monotonic() < until:
+        caught = re.search(r"^SigCgt:\s*(\w+)", status.read_text(), re.MULTILINE)
+        if caught and int(caught[1], 16) >> (signal.SIGTERM - 1) & 1:
+            return
+        time.sleep(0.005)
 
 
 def same(request: Request) -> str:
@@ -191,7 +218,7 @@ class Bill:
 
     server: HostileServer
     places: Counter[Path] = field(default_factory=Counter)
-    """Requests that may have been lost in each place: those in flight when it was cut short."""
+    """Requests that may be made again in each place: those without a record when it was cut."""
     cut_amid: int = 0
     """How often that was when some calls were on record and some were not."""
     _seen: int = 0
@@ -211,7 +238,8 @@ class Bill:
         kept = [record["question"] for path in paths for record in read_records(path)]
         assert len(asked) - len(kept) <= AT_ONCE, "more replies are lost than were on their way"
         assert asked.total() - len(asked) <= self.places[place], "a received reply was asked again"
-        self.places[place] += AT_ONCE * cut
+        assert cut or len(asked) == len(kept) == CALLS
+        self.places[place] += cut * (len(asked) - len(kept))
         self.cut_amid += cut and 0 < len(kept) < CALLS
 
 
@@ -224,7 +252,8 @@ def run_chain(name: str, root: Path) -> Chain:
     with serving(by_content) as server:
         command = drive.judge_by_server(server.base_url, at_once=AT_ONCE)
         bill = Bill(server)
-        chain = _run(Chain(command, root, rng, bill.look))
+        judging = CALLS / AT_ONCE * SECONDS_A_CALL  # the rest is the machine's to say
+        chain = _run(Chain(command, root, rng, bill.look, judging))
         assert chain.wanted["summary"]["judge"]["calls"] == CALLS
         assert bill.cut_amid >= 3, f"too few ends fell into the judging: {chain.log}"
         return chain
@@ -249,6 +278,7 @@ def chains(
         for item in request.session.items
         if item.path == request.path and hasattr(item, "callspec")
     }
+    make_suite("shapes").pairs("train")  # what a place copies is the same from first to last
     with ThreadPoolExecutor(2) as pool:
         running = {
             name: pool.submit(run_chain, name, tmp_path_factory.mktemp("place"))

@@ -8,8 +8,9 @@ many cases, drawn by hypothesis without chance from run to run (`derandomize`), 
 - time: `SECONDS` of processor time a case (SIGPROF), and `WAITING` seconds on the clock for a case
   that waits for something instead of computing;
 - files: what is opened for writing, made, renamed or removed outside `folder`, a process begun, a
-  connection made and a class that a pickle names are all seen by an audit hook and fail the case;
-  and so does whatever touches `forbidden`, be it to read.
+  connection made and a class that a pickle names are seen by an audit hook and fail the case; and
+  so does whatever touches `forbidden`, be it to read. The hook sees what goes through Python: not
+  what SQLite, Arrow or torch open by themselves.
 
 Each property is held on `FAST` cases always and on `SLOW` cases with `-m slow` (`profiles`).
 
@@ -378,7 +379,7 @@ def _wait(child: int, shared: mmap.mmap) -> None:
         begun = struct.unpack_from("<Q", shared)[0]
         if begun != last:
             last, since = begun, time.monotonic()
-        elif begun and time.monotonic() - since > WAITING:
+        elif time.monotonic() - since > WAITING:
             os.kill(child, signal.SIGKILL)
         time.sleep(pause)
         pause = min(0.1, pause * 1.5)

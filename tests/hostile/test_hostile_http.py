@@ -24,6 +24,7 @@ from ppdbench.generators.http_calls import JsonServer, Unanswered
 from ppdbench.generators.language_model import Silence
 from ppdbench.judges import openai_calls
 
+MINUTE = 60.0
 MOST = 60_000_000
 """Bytes of Python's own that asking may take: some times the bound of an answer, as text too."""
 OK = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
@@ -59,8 +60,11 @@ ACTS: dict[str, Act] = {
 
 @contextlib.contextmanager
 def acting(act: Act) -> Iterator[str]:
-    """A server that reads a request and then does nothing but `act`."""
+    """A server that reads a request and then does nothing but `act`; for a minute at most."""
     over = threading.Event()
+    end = threading.Timer(MINUTE, over.set)
+    end.daemon = True
+    end.start()
     listening = socket.create_server(("127.0.0.1", 0))
 
     def serve() -> None:
@@ -81,6 +85,7 @@ def acting(act: Act) -> Iterator[str]:
     try:
         yield f"http://127.0.0.1:{listening.getsockname()[1]}/v1"
     finally:
+        end.cancel()
         over.set()
         listening.close()
 
@@ -125,9 +130,9 @@ def test_an_answer_without_end_is_given_up(
         why = ask(url)
         most = tracemalloc.get_traced_memory()[1]
         tracemalloc.stop()
-        # A server that trickles does so until it is left alone, so a test that hangs never ends
-        # by itself; this is how long a busy machine may take for 0.6 seconds.
-        assert time.monotonic() - began < 60
+        # A server that trickles does so until it is left alone, or until the minute is over; a
+        # busy machine may take as long for 0.6 seconds.
+        assert time.monotonic() - began < MINUTE
     assert most < MOST, f"{most:,} bytes"
     if "body" in act:
         assert "bytes" in why or "no JSON" in why or "no answer in" in why, why

@@ -32,9 +32,9 @@ from ppdbench.benchmarks.tradeoff.divergence import divergence_errors, read_dive
 from ppdbench.benchmarks.tradeoff.diversity import read_diversity, why_no_diversity
 from ppdbench.benchmarks.users.records import read_users
 from ppdbench.entries.curves import recorded_curves
-from ppdbench.judges.ask import done, spent
 from ppdbench.judges.batch_files import read_replies
 from ppdbench.judges.call import Call
+from ppdbench.judges.on_record import done, spent
 from ppdbench.judges.replay import ReplayJudge
 from ppdbench.judges.verdict_records import verdict_of, verdict_record
 from ppdbench.runs.records import RecordWriter, read_records

@@ -14,7 +14,7 @@ splits.json, splits.parquet             data.split_files.read_splits            
 captions.arrow of encoded pairs         trainers.encoded.captions_file              parquet
 *.jsonl of a run                        runs.records, runs.record_fields            jsonl
 generations, scores and scorers         runs.results.read_results                   jsonl
-judgments, begun                        judges.ask, judges.begun                    jsonl
+judgments, begun                        judges.on_record, judges.begun              jsonl
 replay:FILE                             judges.replay                               jsonl
 kept verdicts                           judges.store, judges.verdict_records        jsonl
 replies of batches                      judges.batch_files.read_replies             jsonl
