@@ -131,7 +131,7 @@ def test_what_is_no_image_is_refused(data: bytes) -> None:
 
 @pytest.mark.parametrize("kind", ["PPM", "ICO", "TGA", "PCX", "JPEG2000", "EPS", "DDS"])
 def test_other_decoders_are_kept_away(kind: str) -> None:
-    data = encoded(picture(), kind)
+    data = encoded(picture().resize((32, 32)), kind)  # older ones write no ICO below 16 pixels
     Image.open(io.BytesIO(data))  # Pillow itself would
     assert refused(data) == (
         "in/a.png cannot be decoded: it is none of PNG, JPEG, WEBP, TIFF, BMP, GIF"
