@@ -1,18 +1,19 @@
 """Where output goes: results on standard output, progress and notes on standard error.
 
 On a terminal progress is drawn with rich, elsewhere as plain lines. With `--json` standard output
-carries the JSON alone: anything that prints meanwhile is sent to standard error.
+carries the JSON alone: anything that prints meanwhile is sent to standard error, native libraries
+too, which know nothing of `sys.stdout`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import io
+import os
 import sys
 import time
 from collections.abc import Iterator
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Self, TextIO
 
 from ppdbench.errors import printable
 
@@ -44,6 +45,7 @@ class Console:
 
     def __enter__(self) -> Self:
         if self.as_json:
+            self._stdout = self._stack.enter_context(_alone(sys.stdout, sys.stderr))
             self._stack.enter_context(contextlib.redirect_stdout(sys.stderr))
         return self
 
@@ -92,10 +94,30 @@ class Console:
     def json(self, text: str) -> None:
         """Print `text` to the real standard output if `--json` was asked for."""
         if self.as_json:
-            if isinstance(self._stdout, io.TextIOWrapper):
-                self._stdout.reconfigure(encoding="utf-8")  # whatever the terminal's is
             self._stdout.write(text if text.endswith("\n") else f"{text}\n")
             self._stdout.flush()
+
+
+@contextlib.contextmanager
+def _alone(stdout: TextIO, stderr: TextIO) -> Iterator[TextIO]:
+    """A stream to standard output, in UTF-8, whose file descriptor leads nobody else there.
+
+    Gloo says on descriptor 1 who is connected, NCCL its version; meanwhile that is standard error.
+    """
+    try:
+        out, err = stdout.fileno(), stderr.fileno()
+    except (AttributeError, OSError, ValueError):  # closed, or a stand-in that has none
+        yield stdout
+        return
+    stdout.flush()
+    kept = os.dup(out)
+    try:
+        os.dup2(err, out)
+        with open(kept, "w", encoding="utf-8", closefd=False) as own:
+            yield own
+    finally:
+        os.dup2(kept, out)
+        os.close(kept)
 
 
 def _plain_console(*, stderr: bool) -> RichConsole:

@@ -2,6 +2,8 @@
 
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -54,6 +56,34 @@ def test_json_keeps_standard_output_for_the_json(capsys: pytest.CaptureFixture[s
     assert json.loads(printed.out) == {"n_ok": 1}
     for text in ("a library's banner", "a note", "the table", "runs/x/report.html"):
         assert text in printed.err
+
+
+NATIVE = """
+import os, subprocess, sys
+from ppdbench.cli.console import Console
+sys.stdout.write("before\\n")
+with Console(as_json=True) as console:
+    os.write(1, b"[Gloo] Rank 0 is connected\\n")
+    subprocess.run(["echo", "a child's"], check=True)
+    console.json('{"caption": "\u00e9"}')
+    os.write(1, b"NCCL version 2\\n")
+sys.stdout.write("after\\n")
+"""
+
+
+def test_json_is_alone_where_native_code_prints() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", NATIVE],
+        env={**os.environ, "PYTHONIOENCODING": "ascii"},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.decode() == 'before\n{"caption": "\u00e9"}\nafter\n'
+    assert done.stderr.decode().splitlines() == [
+        "[Gloo] Rank 0 is connected",
+        "a child's",
+        "NCCL version 2",
+    ]
 
 
 def test_without_json_the_result_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
