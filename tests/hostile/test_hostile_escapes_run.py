@@ -1,9 +1,9 @@
-"""A whole run whose captions, categories, settings and failures are hostile words.
+"""Whole runs whose captions, categories, settings, failures, users and replies are hostile words.
 
-The real command in a process of its own, on the toy world of `tests/benchmarks/fake_world.py`, once
-with such words and once with harmless ones: the page is made of the same kinds of elements, no
-shell is begun, nothing is written outside the folder, and the terminal is not steered. Elsewhere:
-each renderer alone (`test_hostile_escapes`).
+The real commands in processes of their own, on the toy worlds of `tests/benchmarks`, once with such
+words and once with harmless ones: pages are made of the same kinds of elements, no shell is begun,
+nothing is written outside the folder, and the terminal is not steered. Elsewhere: each renderer
+alone (`test_hostile_escapes`).
 """
 
 from __future__ import annotations
@@ -24,9 +24,14 @@ import json
 import os
 import sys
 
+from dataclasses import replace
+
 import fake_world
+import people_world
+import toy_judges
 from fake_world import ToySuite, load_reward, other, plain, tuned
-from ppdbench.protocols import Caption
+from people_world import brighter, embedder
+from ppdbench.protocols import Caption, Verdict
 
 told = os.open("seen.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
 CHANGES = {"os.mkdir", "os.rename", "os.remove", "os.rmdir", "os.symlink", "os.link"}
@@ -66,21 +71,92 @@ def fails(requests):
 
 
 fake_world.generate_error = fails
+
+
+def word_of(number):
+    return WORDS[int(number) % len(WORDS)]
+
+
+people_world.rename = lambda user: f"{user} {word_of(user)}" if user.isdecimal() else user
+
+
+class People(people_world.ToyPeople):
+    def users(self, split):
+        return [
+            replace(user, captions=[replace(c, text=f"{c.text} {user.id}") for c in user.captions])
+            for user in super().users(split)
+        ]
+
+    def pairs(self, ids):
+        found = super().pairs(ids)
+        return [replace(pair, caption=f"{pair.id} {word_of(pair.id)}") for pair in found]
+
+
+class Town(people_world.Town):
+    people = People()
+
+
+class Encoder(people_world.PairEncoder):
+    def encode(self, users):
+        return [
+            replace(code, profile=f"likes {code.profile} {user.id}")
+            for user, code in zip(users, super().encode(users))
+        ]
+
+
+def says(question, digest):
+    number = int(question.caption.removeprefix("wish ").split()[0])  # as with harmless words
+    word = word_of(number)
+    if number % 5 == 0:
+        return Verdict(status="refusal", raw=f"No: {word}", error=f"refused: {word}")
+    told = {"model": word, "tokens_in": 10, "tokens_out": 1, "seconds": 0.5}
+    verdict = toy_judges.by_taste(question, digest)
+    return replace(verdict, reason=f"Because {word}", raw=f"1 {word}", details=told)
+
+
+def town(_files):
+    return Town()
+
+
+def pairs(_context):
+    return Encoder()
+
+
+toy_judges.noise = 0.0
+
+
+def judge(_context):
+    return toy_judges.Toy("taste", says)
 """
 ENTRY_POINTS = """
 [ppdbench.suites]
 toy = hostile_world:suite
+town = hostile_world:town
 [ppdbench.generators]
 plain = hostile_world:plain
 tuned = hostile_world:tuned
 other = hostile_world:other
+brighter = hostile_world:brighter
+embedder = hostile_world:embedder
+[ppdbench.encoders]
+pairs = hostile_world:pairs
+[ppdbench.judges]
+taste = hostile_world:judge
 [ppdbench.rewards]
 red = hostile_world:load_reward
 green = hostile_world:load_reward
 """
 
 
-def evaluated(folder: Path, words: list[str]) -> tuple[Path, str]:
+COMMANDS = {
+    "rewards": "eval --suite toy --model tuned --benchmark rewards --fail-on-error 1",
+    "people": "eval --suite town --model embedder --benchmark personal --benchmark users --limit 9",
+    "judge": "judge --suite town --model embedder --judge taste --limit 12 --fail-on-error 1",
+    "calibrate": "calibrate --suite town --judge taste --fail-on-error 1",
+}
+
+
+def ran(folder: Path, command: str, words: list[str]) -> tuple[Path, str]:
     """The run's folder, and what was printed."""
     site = folder / "site"
     about = site / "hostile_world-1.0.dist-info"
@@ -92,9 +168,8 @@ def evaluated(folder: Path, words: list[str]) -> tuple[Path, str]:
     paths = os.pathsep.join(map(str, (site, ROOT, ROOT / "tests" / "benchmarks")))
     places = {name: str(folder / "tmp") for name in ("TMPDIR", "MPLCONFIGDIR", "PPDBENCH_CACHE")}
     env = {**os.environ, **places, "PYTHONPATH": paths, "WORDS": json.dumps(words)}
-    line = "eval --model tuned --suite toy --device cpu --benchmark rewards --fail-on-error 1"
     done = subprocess.run(
-        [sys.executable, "-P", "-B", "-m", "ppdbench", *line.split()],
+        [sys.executable, "-P", "-B", "-m", "ppdbench", *command.split(), "--device", "cpu"],
         cwd=folder,
         env=env,
         capture_output=True,
@@ -103,16 +178,17 @@ def evaluated(folder: Path, words: list[str]) -> tuple[Path, str]:
     )
     printed = (done.stdout + done.stderr).decode("utf-8", "replace")
     assert done.returncode == 0, printed
-    (run,) = (folder / "runs" / "toy").glob("tuned-*")
+    (run,) = (page.parent for page in (folder / "runs").glob("*/*/report.html"))
     return run, printed
 
 
 @pytest.mark.slow
-def test_a_run_of_hostile_words_is_a_run_of_words(tmp_path: Path) -> None:
+@pytest.mark.parametrize("command", COMMANDS.values(), ids=COMMANDS)
+def test_a_run_of_hostile_words_is_a_run_of_words(command: str, tmp_path: Path) -> None:
     hostile = [whole(word)[:2000] for word in WORDS if word.strip()]
     harmless = [f"word {number}" for number in range(len(hostile))]
-    calm, _ = evaluated(tmp_path / "harmless", harmless)
-    run, printed = evaluated(tmp_path / "hostile", hostile)
+    calm, _ = ran(tmp_path / "harmless", command, harmless)
+    run, printed = ran(tmp_path / "hostile", command, hostile)
 
     page = Shape((run / "report.html").read_text(encoding="utf-8"))
     wanted = Shape((calm / "report.html").read_text(encoding="utf-8"))
@@ -124,8 +200,7 @@ def test_a_run_of_hostile_words_is_a_run_of_words(tmp_path: Path) -> None:
         ]
         assert count[0] == count[1], tag
     assert not any(value.lower().startswith("javascript:") for value in page.values)
-    assert "<script>alert(1)</script>" in page.text
-    assert "{{7*7}}" in page.text  # as it was written
+    assert sum(word in page.text for word in WORDS if "<" in word or "{" in word) > 1  # as written
 
     seen = (tmp_path / "hostile" / "seen.txt").read_text(encoding="utf-8").splitlines()
     wrote = [line.removeprefix("wrote ") for line in seen if line.startswith("wrote ")]
