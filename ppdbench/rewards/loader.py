@@ -11,7 +11,7 @@ import hashlib
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,7 +150,11 @@ class _Jobs:
 
     def __getitem__(self, number: int) -> Prepared:
         start = number * self.batch_size
-        return prepare_batch(self.sources[start : start + self.batch_size], self.wanted, self.store)
+        sources = self.sources[start : start + self.batch_size]
+        # Else some of what another process keeps for this batch just now is found and some is not:
+        # what is left to embed is then another batch, whose scores differ by float noise.
+        with self.store.snapshot() if self.store else nullcontext():
+            return prepare_batch(sources, self.wanted, self.store)
 
 
 def prepare_batch(

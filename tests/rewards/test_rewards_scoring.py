@@ -7,6 +7,7 @@ import io
 import json
 import os
 import signal
+import sqlite3
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -113,6 +114,38 @@ def test_scores_are_the_rewards_own(
     assert table.errors == {}
     assert len(set(table.pixel_sha256)) == len(files)
     assert table.images == [str(path) for path in files]
+
+
+def test_what_another_process_keeps_meanwhile_parts_no_batch(
+    specs: list[RewardSpec],
+    files: list[Path],
+    captions: list[str],
+    cache: Path,
+    embedded: list[int],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The same pictures are embedded together as if nobody else were there: the same scores."""
+    others = cache.with_name("others.sqlite")
+    alone = score(files, captions, specs, device="cpu", cache=others)
+    batches = [*embedded]
+    embedded.clear()
+    original = read_image
+
+    def meanwhile(data: bytes, *, name: str) -> Image.Image:
+        if name == str(files[2]):
+            with sqlite3.connect(cache) as connection:
+                connection.execute("ATTACH ? AS others", (str(others),))
+                connection.execute("INSERT OR IGNORE INTO kept SELECT * FROM others.kept")
+        return original(data, name=name)
+
+    monkeypatch.setattr(loader, "read_image", meanwhile)
+    found = score(files, captions, specs, device="cpu", cache=cache)
+    assert embedded == batches
+    for name in KINDS:
+        assert_array_equal(found.scores[name], alone.scores[name])
+    embedded.clear()
+    score(files, captions, specs, device="cpu", cache=cache)
+    assert embedded == []
 
 
 def test_a_picture_and_its_file_are_the_same_image(
