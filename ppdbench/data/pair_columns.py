@@ -1,7 +1,7 @@
-"""Opening a source for its columns: as they stream, and as the Pick-a-Pic v2 schema has them.
+"""A source by its columns: how they stream, and whether the Pick-a-Pic v2 schema has them so.
 
-Elsewhere: the schema (`pickapic_rows`), whole pairs (`pickapic`), which files a source has
-(`source`).
+Elsewhere: the schema, and opening a file (`pickapic_rows`), whole pairs (`pickapic`), which files
+a source has (`source`).
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.data.pickapic_rows import unreadable
+from ppdbench.data.pickapic_rows import open_parquet, unreadable
 from ppdbench.errors import PpdbenchError
 
 if TYPE_CHECKING:
@@ -45,16 +45,6 @@ _KINDS = {
 """Type read -> the types that a file may have for it."""
 
 
-def open_columns(file: Path) -> Any:
-    """A `pyarrow.parquet.ParquetFile` whose pages come through a small buffer.
-
-    A mapped file would count as memory in use, page by page as it is read.
-    """
-    import pyarrow.parquet as pq
-
-    return pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
-
-
 def check_types(file: Path) -> None:
     """See that columns hold what their names promise.
 
@@ -63,7 +53,7 @@ def check_types(file: Path) -> None:
     """
     import pyarrow as pa
 
-    schema = open_columns(file).schema_arrow
+    schema = open_parquet(file).schema_arrow
     wanted = {
         **FACTS,
         **dict.fromkeys((*UIDS, "model_0", "model_1"), "string"),
@@ -84,7 +74,7 @@ def check_types(file: Path) -> None:
 
 def has_uids(file: Path) -> bool:
     """Whether every row of a file names both its images; a damaged row group does not count."""
-    source = open_columns(file)
+    source = open_parquet(file)
     if not set(UIDS) <= set(source.schema_arrow.names):
         return False
     for group in range(source.num_row_groups):

@@ -25,9 +25,8 @@ from ppdbench.data.pair_columns import (
     check_types,
     has_uids,
     image_rows,
-    open_columns,
 )
-from ppdbench.data.pickapic_rows import unreadable
+from ppdbench.data.pickapic_rows import open_parquet, unreadable
 from ppdbench.data.row_checks import REASONS, USABLE, Rows, hashes, judge, judge_images, mark
 from ppdbench.data.source import source_files
 from ppdbench.protocols import Events
@@ -106,7 +105,7 @@ def read_table(
         check_types(file)
     reader = _Reader(images, by_uid=all(map(has_uids, files)))
     if events is not None:
-        events.stage("read pairs", sum(int(open_columns(f).metadata.num_rows) for f in files))
+        events.stage("read pairs", sum(int(open_parquet(f).metadata.num_rows) for f in files))
     for file in files:
         for rows in reader.walk(file):
             if events is not None:
@@ -132,7 +131,7 @@ def read_captions(path: Path, rows: NDArray[np.int64]) -> dict[int, str]:
 
     wanted, found, start = np.unique(rows), dict[int, str](), 0
     for file in source_files(path):
-        source = open_columns(file)
+        source = open_parquet(file)
         for group in range(source.num_row_groups):
             at, start = start, start + int(source.metadata.row_group(group).num_rows)
             inside = wanted[np.searchsorted(wanted, at) : np.searchsorted(wanted, start)]
@@ -164,7 +163,7 @@ class _Reader:
 
     def walk(self, file: Path) -> Iterator[int]:
         """Walk over a file; yields the number of rows of each row group."""
-        source = open_columns(file)
+        source = open_parquet(file)
         for group in range(source.num_row_groups):
             count = int(source.metadata.row_group(group).num_rows)
             try:

@@ -40,6 +40,8 @@ from ppdbench.protocols import PreferencePair
 
 READ_ROWS = 64
 """Rows decoded from Parquet at a time: two 1 MB images a row make about 128 MB."""
+PAGE_ROWS = 16
+"""Rows after which a written page may end; a reader holds a page of each column."""
 
 
 @dataclass(slots=True)
@@ -134,6 +136,7 @@ def write_pairs(path: Path, pairs: Iterable[PreferencePair], *, rows_per_group: 
             schema,
             compression={name: "NONE" if name in plain else "ZSTD" for name in COLUMNS},
             use_dictionary=[name for name in COLUMNS if name not in plain],
+            write_batch_size=PAGE_ROWS,
         ) as writer:
             while rows := [_row(pair) for pair in islice(pairs, rows_per_group)]:
                 writer.write_table(pa.Table.from_pylist(rows, schema=schema))

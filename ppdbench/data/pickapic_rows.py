@@ -64,7 +64,10 @@ def parquet_files(path: Path) -> list[Path]:
 
 
 def open_parquet(file: Path) -> Any:
-    """A mapped `pyarrow.parquet.ParquetFile`: pages are read where they lie.
+    """A `pyarrow.parquet.ParquetFile` whose pages come through a small buffer.
+
+    Unbuffered, a whole column chunk would be loaded at once. Mapped, pages count as memory in use,
+    and a file that is cut while it is read ends the process.
 
     Raises:
         PpdbenchError: it is not Parquet, is cut short, or cannot be opened.
@@ -73,8 +76,7 @@ def open_parquet(file: Path) -> Any:
     import pyarrow.parquet as pq
 
     try:
-        # Not mapped, a whole column chunk would be loaded at once.
-        return pq.ParquetFile(file, memory_map=True)
+        return pq.ParquetFile(file, buffer_size=2**20, pre_buffer=False)
     except (pa.ArrowException, UnicodeDecodeError) as error:
         reason = str(error).partition("\n")[0]
         raise PpdbenchError(

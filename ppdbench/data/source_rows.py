@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.data.pair_columns import IMAGES, ROWS, image_rows, open_columns
-from ppdbench.data.pickapic_rows import columns_read, unreadable
+from ppdbench.data.pair_columns import IMAGES, ROWS, image_rows
+from ppdbench.data.pickapic_rows import columns_read, open_parquet, unreadable
 from ppdbench.data.source import source_files
 from ppdbench.errors import MissingPrerequisite, one_line
 
@@ -37,7 +37,7 @@ class SourceRows:
         """File and number of each row group."""
         ends = [0]
         for file in source_files(source):
-            metadata = open_columns(file).metadata
+            metadata = open_parquet(file).metadata
             for group in range(metadata.num_row_groups):
                 self._groups.append((file, group))
                 ends.append(ends[-1] + int(metadata.row_group(group).num_rows))
@@ -87,7 +87,7 @@ class SourceRows:
 
     def _opened(self, file: Path) -> Any:
         if self._open is None or self._open[0] != file:
-            self._open = (file, open_columns(file))
+            self._open = (file, open_parquet(file))
         return self._open[1]
 
 

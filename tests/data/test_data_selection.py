@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ppdbench.data.pair_columns import open_columns
 from ppdbench.data.pair_store import PairStore
 from ppdbench.data.pickapic import count_rows, read_pairs, user_ids
+from ppdbench.data.pickapic_rows import open_parquet
 from ppdbench.data.selection import SUFFIX, is_selection, read_selection, selection_file
 from ppdbench.data.source import pin
 from ppdbench.data.source_rows import SourceRows
@@ -78,9 +78,9 @@ def test_only_the_row_groups_that_are_needed_are_read_and_each_file_opened_once(
 
     def noted(file: Path) -> Any:
         opened.append(file.name)
-        return open_columns(file)
+        return open_parquet(file)
 
-    monkeypatch.setattr("ppdbench.data.source_rows.open_columns", noted)
+    monkeypatch.setattr("ppdbench.data.source_rows.open_parquet", noted)
     found = [number for number, _, _ in rows.read(np.arange(len(ROWS)))]
     assert found == list(range(len(ROWS))) and opened == ["a.parquet", "b.parquet"]
     opened.clear()
