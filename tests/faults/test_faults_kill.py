@@ -140,7 +140,8 @@ class Chain:
         if within and ended is None:
             process.send_signal(signal.SIGUSR1)
             ended = drive.ended(place, process).code
-            ended = None if ended == -signal.SIGKILL else ended
+            # By SIGUSR1 itself where it came amid Python's own end: it had ended well.
+            ended = {-signal.SIGKILL: None, -signal.SIGUSR1: 0}.get(ended, ended)
         kill(process)
         self.log.append(f"kill {place.name}: {ended}, left {temporary_files(place)}")
         if ended is not None:
