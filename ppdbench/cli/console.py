@@ -8,6 +8,7 @@ too, which know nothing of `sys.stdout`.
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import sys
 import time
@@ -55,8 +56,8 @@ class Console:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._bars.close()
-        self._stack.close()
+        with self._stack:
+            self._bars.close()
 
     def stage(self, name: str, total: int) -> None:
         """Begin a stage of `total` steps; the stage before it is over."""
@@ -99,25 +100,46 @@ class Console:
 
 
 @contextlib.contextmanager
-def _alone(stdout: TextIO, stderr: TextIO) -> Iterator[TextIO]:
+def _alone(stdout: TextIO, stderr: TextIO | None) -> Iterator[TextIO]:
     """A stream to standard output, in UTF-8, whose file descriptor leads nobody else there.
 
     Gloo says on descriptor 1 who is connected, NCCL its version; meanwhile that is standard error.
     """
-    try:
-        out, err = stdout.fileno(), stderr.fileno()
-    except (AttributeError, OSError, ValueError):  # closed, or a stand-in that has none
+    out, err = _descriptor(stdout), _descriptor(stderr)
+    if out is None:
+        if isinstance(stdout, io.TextIOWrapper):
+            stdout.reconfigure(encoding="utf-8")  # whatever the terminal's is
         yield stdout
         return
     stdout.flush()
     kept = os.dup(out)
+    aside = os.open(os.devnull, os.O_WRONLY) if err is None else os.dup(err)
     try:
-        os.dup2(err, out)
+        os.dup2(aside, out)
         with open(kept, "w", encoding="utf-8", closefd=False) as own:
             yield own
     finally:
+        stdout.flush()  # what others wrote to the stream itself
+        _flush_native()
         os.dup2(kept, out)
         os.close(kept)
+        os.close(aside)
+
+
+def _descriptor(stream: TextIO | None) -> int | None:
+    """The file descriptor of a stream; a closed one and a stand-in have none."""
+    try:
+        return None if stream is None else stream.fileno()
+    except (OSError, ValueError):
+        return None
+
+
+def _flush_native() -> None:
+    """Let C's streams write what they hold, where C's library can be asked to."""
+    import ctypes
+
+    with contextlib.suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).fflush(None)
 
 
 def _plain_console(*, stderr: bool) -> RichConsole:

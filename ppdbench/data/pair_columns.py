@@ -9,7 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ppdbench.data.pickapic_rows import open_parquet, unreadable
+from ppdbench.data.pickapic_rows import open_parquet, row_batches, unreadable
 from ppdbench.errors import PpdbenchError
 
 if TYPE_CHECKING:
@@ -111,8 +111,7 @@ def _nulls(source: Any, group: int, name: str) -> int:
     known = _about(source, group, name).statistics
     if known is not None and known.has_null_count:
         return int(known.null_count)
-    batches = source.iter_batches(ROWS, row_groups=[group], columns=[name], use_threads=False)
-    return sum(int(batch.column(0).null_count) for batch in batches)
+    return sum(int(b.column(0).null_count) for b in row_batches(source, group, [name], ROWS))
 
 
 def _about(source: Any, group: int, name: str) -> Any:

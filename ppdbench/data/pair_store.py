@@ -101,6 +101,8 @@ def _read(file: Path, source: Any, group: int, columns: Sequence[str]) -> list[d
     """The rows of a row group, these columns of them."""
     try:
         found = source.read_row_group(group, columns=list(columns), use_threads=False)
+        if found.num_rows != source.metadata.row_group(group).num_rows:  # pyarrow says nothing
+            raise OSError(f"row group {group} ends after {found.num_rows} rows")
         rows: list[dict[str, Any]] = found.to_pylist()
     except unreadable() as error:
         raise PpdbenchError(

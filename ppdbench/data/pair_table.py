@@ -26,9 +26,10 @@ from ppdbench.data.pair_columns import (
     has_uids,
     image_rows,
 )
-from ppdbench.data.pickapic_rows import open_parquet, unreadable
+from ppdbench.data.pickapic_rows import open_parquet, row_batches, unreadable
 from ppdbench.data.row_checks import REASONS, USABLE, Rows, hashes, judge, judge_images, mark
 from ppdbench.data.source import source_files
+from ppdbench.errors import PpdbenchError, one_line
 from ppdbench.protocols import Events
 
 if TYPE_CHECKING:
@@ -137,14 +138,18 @@ def read_captions(path: Path, rows: NDArray[np.int64]) -> dict[int, str]:
             inside = wanted[np.searchsorted(wanted, at) : np.searchsorted(wanted, start)]
             if not len(inside):
                 continue
-            for batch in source.iter_batches(
-                ROWS, row_groups=[group], columns=["caption"], use_threads=False
-            ):
-                here = inside[(inside >= at) & (inside < at + batch.num_rows)]
-                found |= zip(
-                    here.tolist(), batch.column(0).take(here - at).to_pylist(), strict=True
-                )
-                at += batch.num_rows
+            try:
+                for batch in row_batches(source, group, ["caption"], ROWS):
+                    here = inside[(inside >= at) & (inside < at + batch.num_rows)]
+                    found |= zip(
+                        here.tolist(), batch.column(0).take(here - at).to_pylist(), strict=True
+                    )
+                    at += batch.num_rows
+            except unreadable() as error:
+                raise PpdbenchError(
+                    f"captions of {file} cannot be read: {one_line(error)}",
+                    fix="copy the file again",
+                ) from error
     return found
 
 
@@ -168,8 +173,6 @@ class _Reader:
             count = int(source.metadata.row_group(group).num_rows)
             try:
                 rows = self._rows(source, group)
-                if len(rows.reason) != count:  # some damage ends it early, silently
-                    raise OSError(f"{len(rows.reason)} of {count} rows")
                 if not (self.by_uid and self.images == "trust") and (rows.reason == USABLE).any():
                     self._look(source, group, rows)
             except unreadable():
@@ -203,9 +206,7 @@ class _Reader:
         present = set(source.schema_arrow.names)
         columns = [n for n in (*FACTS, *(UIDS if self.by_uid else ())) if n in present]
         parts, start = [_none()], self.number
-        for batch in source.iter_batches(
-            ROWS, row_groups=[group], columns=columns, use_threads=False
-        ):
+        for batch in row_batches(source, group, columns, ROWS):
             parts.append(judge(batch, start, by_uid=self.by_uid))
             start += batch.num_rows
         names = [each.name for each in fields(Rows)]
@@ -216,9 +217,7 @@ class _Reader:
         import numpy as np
 
         start = 0
-        for batch in source.iter_batches(
-            image_rows(source, group), row_groups=[group], columns=list(IMAGES), use_threads=False
-        ):
+        for batch in row_batches(source, group, IMAGES, image_rows(source, group)):
             inside = slice(start, start + batch.num_rows)
             both = [batch.column(name) for name in IMAGES]
             judge_images(rows.reason[inside], both, decode=self.images == "decode")

@@ -1,7 +1,7 @@
 """Preference pairs in Parquet, column for column as Pick-a-Pic v2 has them.
 
-Reading streams: one small batch of rows is in memory, whatever the file's size (one row group,
-where a foreign file has its images in a dictionary or compressed), and image bytes stay encoded
+Reading streams: one small batch of rows is in memory, whatever the file's size (or a row group,
+where a foreign file has its images in a dictionary or in long pages), and image bytes stay encoded
 until `decode_image` is asked. Rows that cannot be used are left out and counted by reason; ties
 (0.5 / 0.5) are kept and flagged.
 
@@ -21,7 +21,7 @@ from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
-from ppdbench.data.pair_columns import check_types
+from ppdbench.data.pair_columns import ROWS, check_types
 from ppdbench.data.pickapic_rows import (
     COLUMNS,
     check_columns,
@@ -29,6 +29,7 @@ from ppdbench.data.pickapic_rows import (
     open_parquet,
     pair_of,
     parquet_files,
+    row_batches,
     row_count,
     unreadable,
     unusable,
@@ -99,9 +100,11 @@ def user_ids(path: Path) -> list[int]:
         check_columns(file)
         check_types(file)
         try:
-            for batch in open_parquet(file).iter_batches(columns=["user_id"], use_threads=False):
-                users = pc.unique(batch.column(0)).to_pylist()
-                found |= {int(user) for user in users if not user_fault(user)}
+            source = open_parquet(file)
+            for group in range(source.num_row_groups):
+                for batch in row_batches(source, group, ["user_id"], ROWS):
+                    users = pc.unique(batch.column(0)).to_pylist()
+                    found |= {int(user) for user in users if not user_fault(user)}
         except (pa.ArrowException, OSError, ValueError) as error:
             raise PpdbenchError(
                 f"the users of {file} cannot be read: {one_line(error, 200)}",
@@ -182,14 +185,12 @@ def _rows(file: Path, report: ReadReport) -> Iterator[dict[str, Any] | None]:
     for group in range(source.num_row_groups):
         left = int(source.metadata.row_group(group).num_rows)
         try:
-            for batch in source.iter_batches(
-                READ_ROWS, row_groups=[group], columns=columns, use_threads=False
-            ):
+            for batch in row_batches(source, group, columns, READ_ROWS):
                 rows = batch.to_pylist()
                 left -= len(rows)
                 yield from rows
         except unreadable():
-            pass  # as where damage ends a row group early, and says nothing
+            pass
         if left > 0:
             report.skipped["row group unreadable"] += left
             yield from (None for _ in range(left))  # keeps the numbers of later rows

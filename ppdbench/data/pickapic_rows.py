@@ -7,7 +7,7 @@ Schema: https://huggingface.co/datasets/yuvalkirstain/pickapic_v2
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,7 +70,8 @@ def open_parquet(file: Path) -> Any:
     and a file that is cut while it is read ends the process.
 
     Raises:
-        PpdbenchError: it is not Parquet, is cut short, or cannot be opened.
+        MissingPrerequisite: it is not there, or cannot be opened.
+        PpdbenchError: it is not Parquet, or is cut short.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -83,9 +84,25 @@ def open_parquet(file: Path) -> Any:
             f"{file} is not a readable Parquet file: {reason}", fix="download or write it again"
         ) from error
     except OSError as error:
-        raise PpdbenchError(
+        raise MissingPrerequisite(
             f"{file} cannot be opened: {error.strerror or error}", fix="check path and permissions"
         ) from error
+
+
+def row_batches(source: Any, group: int, columns: Sequence[str], rows: int) -> Iterator[Any]:
+    """Columns of a row group of an open file, as record batches of at most so many rows.
+
+    Raises:
+        One of `unreadable()`: it is damaged, or ends early, of which pyarrow says nothing.
+    """
+    left = int(source.metadata.row_group(group).num_rows)
+    for batch in source.iter_batches(
+        rows, row_groups=[group], columns=list(columns), use_threads=False
+    ):
+        left -= batch.num_rows
+        yield batch
+    if left:
+        raise OSError(f"row group {group} ends {left} rows early")
 
 
 def row_count(file: Path) -> int:

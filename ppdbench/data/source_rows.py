@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ppdbench.data.pair_columns import IMAGES, ROWS, image_rows
-from ppdbench.data.pickapic_rows import columns_read, open_parquet, unreadable
+from ppdbench.data.pickapic_rows import columns_read, open_parquet, row_batches, unreadable
 from ppdbench.data.source import source_files
 from ppdbench.errors import MissingPrerequisite, one_line
 
@@ -102,7 +102,7 @@ def _of_group(
     columns = [name for name in only if name in present] if only else columns_read(opened)
     rows = image_rows(opened, group) if set(IMAGES) & set(columns) else ROWS
     last = wanted[np.searchsorted(wanted, start + opened.metadata.row_group(group).num_rows) - 1]
-    for batch in opened.iter_batches(rows, row_groups=[group], columns=columns, use_threads=False):
+    for batch in row_batches(opened, group, columns, rows):
         here = wanted[slice(*np.searchsorted(wanted, [start, start + batch.num_rows]))]
         if len(here):
             taken = batch.take(pa.array(here - start)).to_pylist()

@@ -11,7 +11,7 @@ import hashlib
 import struct
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -150,11 +150,7 @@ class _Jobs:
 
     def __getitem__(self, number: int) -> Prepared:
         start = number * self.batch_size
-        sources = self.sources[start : start + self.batch_size]
-        # Else some of what another process keeps for this batch just now is found and some is not:
-        # what is left to embed is then another batch, whose scores differ by float noise.
-        with self.store.snapshot() if self.store else nullcontext():
-            return prepare_batch(sources, self.wanted, self.store)
+        return prepare_batch(self.sources[start : start + self.batch_size], self.wanted, self.store)
 
 
 def prepare_batch(
@@ -164,9 +160,11 @@ def prepare_batch(
     import torch
 
     batch = Prepared(list(sources), [], [], [], [])
+    found: list[_One] = []
     pixels: defaultdict[str, list[tuple[int, Tensor]]] = defaultdict(list)
     for row, source in enumerate(sources):
         one = _One(source, store)
+        found.append(one)
         try:
             one.look_up(wanted)
             needs = one.needs(wanted)
@@ -181,8 +179,14 @@ def prepare_batch(
         batch.file_keys.append(one.file_key)
         batch.pixel_hashes.append(one.pixel_hash)
         batch.errors.append(error)
-        batch.scores.append(one.scores)
         batch.images.append(image)
+        one.let_go()
+    if store is not None and any(one.scores or one.embeddings for one in found):
+        # Another process may keep this very batch just now. Some of it found and some not, the rest
+        # would be embedded as another batch, and its scores differ by float noise.
+        _ask(store, [one for one in found if one.pixel_hash is not None], wanted)
+    for row, one in enumerate(found):
+        batch.scores.append(one.scores)
         for view, vector in one.embeddings.items():
             batch.embeddings.setdefault(view, {})[row] = vector
     batch.pixels = {
@@ -228,23 +232,12 @@ class _One:
                     self.file_key = key
         if self.pixel_hash is None:
             self.pixel_hash = pixel_sha256(self.rgb())
-        if self.store is None:
-            return
-        keys = {
-            w.reward: score_key(w.identity, self.pixel_hash, self._caption(w))
-            for w in wanted
-            if w.kept
-        }
-        found = self.store.get("score", keys.values())
-        self.scores = {
-            reward: struct.unpack("<d", found[key])[0]
-            for reward, key in keys.items()
-            if key in found
-        }
-        views = {w.view for w in wanted if w.view and w.reward not in self.scores}
-        places = {view: image_key(view, self.pixel_hash) for view in views}
-        vectors = self.store.get("image", places.values())
-        self.embeddings = {view: vectors[key] for view, key in places.items() if key in vectors}
+        if self.store is not None:
+            _ask(self.store, [self], wanted)
+
+    def let_go(self) -> None:
+        """Keep what is known of the picture, and not the picture."""
+        self._data = self._rgb = None
 
     def needs(self, wanted: Sequence[Wanted]) -> list[Wanted]:
         """Those that need pixels: neither score nor embedding is known, and a caption is there."""
@@ -267,8 +260,34 @@ class _One:
             self._rgb = to_rgb(image)
         return self._rgb
 
-    def _caption(self, wanted: Wanted) -> str | None:
-        return self.source.caption if wanted.needs_caption else None
+
+def _ask(store: Store, batch: Sequence[_One], wanted: Sequence[Wanted]) -> None:
+    """Look up hashed pictures' scores, and then the embeddings of those that lack one.
+
+    Each is one query, and is kept as one: what another process keeps of a batch is found whole.
+    """
+    scores = {
+        (row, w.reward): score_key(
+            w.identity, str(one.pixel_hash), one.source.caption if w.needs_caption else None
+        )
+        for row, one in enumerate(batch)
+        for w in wanted
+        if w.kept
+    }
+    found = store.get("score", scores.values())
+    for (row, reward), key in scores.items():
+        if key in found:
+            batch[row].scores[reward] = struct.unpack("<d", found[key])[0]
+    places = {
+        (row, w.view): image_key(w.view, str(one.pixel_hash))
+        for row, one in enumerate(batch)
+        for w in wanted
+        if w.view and w.reward not in one.scores
+    }
+    vectors = store.get("image", places.values())
+    for (row, view), key in places.items():
+        if key in vectors:
+            batch[row].embeddings[view] = vectors[key]
 
 
 def _read_bytes(path: Path) -> bytes:

@@ -12,7 +12,7 @@ import contextlib
 import hashlib
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar, Generic, Self, TypeVar
 
@@ -62,15 +62,6 @@ class KeyStore(Generic[K]):
             return found
 
         return (self._with_connection(read) if wanted else None) or {}
-
-    @contextlib.contextmanager
-    def snapshot(self) -> Iterator[None]:
-        """Within, every `get` sees one moment, whatever others keep meanwhile; nothing is put."""
-        self._with_connection(lambda connection: connection.execute("BEGIN"))
-        try:
-            yield
-        finally:
-            self._with_connection(lambda connection: connection.rollback())
 
     def put(self, kind: K, values: Mapping[bytes, bytes]) -> None:
         """Keep values, all of them or none; a key that is there already stays as it is."""

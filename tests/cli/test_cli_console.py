@@ -59,7 +59,7 @@ def test_json_keeps_standard_output_for_the_json(capsys: pytest.CaptureFixture[s
 
 
 NATIVE = """
-import os, subprocess, sys
+import ctypes, os, subprocess, sys
 from ppdbench.cli.console import Console
 sys.stdout.write("before\\n")
 with Console(as_json=True) as console:
@@ -67,23 +67,29 @@ with Console(as_json=True) as console:
     subprocess.run(["echo", "a child's"], check=True)
     console.json('{"caption": "\u00e9"}')
     os.write(1, b"NCCL version 2\\n")
+    ctypes.CDLL(None).printf(b"held back by C\\n")
+    sys.__stdout__.write("held back by Python\\n")
 sys.stdout.write("after\\n")
 """
 
 
 def test_json_is_alone_where_native_code_prints() -> None:
-    done = subprocess.run(
-        [sys.executable, "-c", NATIVE],
-        env={**os.environ, "PYTHONIOENCODING": "ascii"},
-        capture_output=True,
-        check=True,
-    )
-    assert done.stdout.decode() == 'before\n{"caption": "\u00e9"}\nafter\n'
-    assert done.stderr.decode().splitlines() == [
+    env = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONUNBUFFERED": ""}
+    line = [sys.executable, "-c", NATIVE]
+    done = subprocess.run(line, env=env, capture_output=True, check=True)
+    wanted = 'before\n{"caption": "\u00e9"}\nafter\n'
+    assert done.stdout.decode() == wanted
+    assert sorted(done.stderr.decode().splitlines()) == [
+        "NCCL version 2",
         "[Gloo] Rank 0 is connected",
         "a child's",
-        "NCCL version 2",
+        "held back by C",
+        "held back by Python",
     ]
+    closed = ["sh", "-c", 'exec "$@" 2>&-', "sh", *line]
+    assert subprocess.run(closed, env=env, stdout=subprocess.PIPE, check=True).stdout == (
+        wanted.encode()
+    )
 
 
 def test_without_json_the_result_is_on_standard_output(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -17,7 +18,10 @@ from PIL import Image
 
 from ppdbench.data import pickapic, pickapic_rows
 from ppdbench.data.images import decode_image, encode_png
+from ppdbench.data.pair_store import PairStore
+from ppdbench.data.pair_table import read_captions
 from ppdbench.data.pickapic import ReadReport, read_pairs, write_pairs
+from ppdbench.data.source_rows import SourceRows
 from ppdbench.errors import MissingPrerequisite, PpdbenchError
 from ppdbench.protocols import PreferencePair
 
@@ -169,6 +173,40 @@ def test_a_file_cut_while_it_is_read_costs_rows_and_not_the_process(tmp_path: Pa
         [sys.executable, "-c", CUT, path], capture_output=True, text=True, check=False
     )
     assert (done.returncode, done.stdout) == (0, "3 {'row group unreadable': 8}\n"), done.stderr
+
+
+@pytest.mark.parametrize("keep", [0.01, 0.25, 0.6])
+def test_a_file_cut_after_it_was_opened_is_never_a_shorter_one(
+    keep: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """pyarrow ends such a row group early, and says nothing."""
+    path = tmp_path / "pairs.parquet"
+    write_pairs(path, (pair(n, size=64) for n in range(12)), rows_per_group=4)
+    whole, opened = path.read_bytes(), pickapic_rows.open_parquet
+
+    def cut(file: Path) -> object:
+        source = opened(file)
+        os.truncate(file, int(keep * len(whole)))
+        return source
+
+    def read_again(read: Callable[[], object], module: str) -> str:
+        path.write_bytes(whole)
+        with monkeypatch.context() as patch:
+            patch.setattr(f"ppdbench.data.{module}.open_parquet", cut)
+            with pytest.raises(PpdbenchError) as raised:
+                read()
+        return raised.value.cause
+
+    known = PairStore(path)
+    rows = SourceRows(path)
+    for read, module in (
+        (lambda: pickapic.user_ids(path), "pickapic"),
+        (lambda: PairStore(path), "pair_store"),
+        (lambda: known.get(["11"]), "pair_store"),
+        (lambda: list(rows.read(np.arange(12))), "source_rows"),
+        (lambda: read_captions(path, np.arange(12)), "pair_table"),
+    ):
+        assert f"{path} cannot be read" in read_again(read, module)
 
 
 def test_optional_columns_may_be_absent(tmp_path: Path) -> None:

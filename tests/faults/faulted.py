@@ -1,14 +1,12 @@
 """`ppdbench` in a process with a fault in it: `faulted.py FAULT ARGUMENTS...`.
 
 `small-files:BYTES` lets no file grow beyond that, as `ulimit -f` does. `jumping-clock` moves the
-wall clock by hours and days, back and forth, at every look, and says at the end how many there
-were; the monotonic clock goes on as it is.
+wall clock by hours and days, back and forth, at every look; the monotonic clock goes on as it is.
 Elsewhere: full and read-only file systems (`mounts.py`).
 """
 
 from __future__ import annotations
 
-import atexit
 import builtins
 import datetime
 import itertools
@@ -31,7 +29,6 @@ def small_files(size: int) -> None:
 def jumping_clock() -> None:
     """Let every way to ask for the wall clock give another time than the one before."""
     wrong, real, importing = itertools.cycle(JUMPS), time.time, builtins.__import__
-    looks = itertools.count()
 
     class Jumping(datetime.datetime):
         @classmethod
@@ -47,12 +44,7 @@ def jumping_clock() -> None:
             return jumping
         return importing(name, globals, *rest, **named)
 
-    def wrong_time() -> float:
-        next(looks)
-        return real() + next(wrong)
-
-    time.time = wrong_time
-    atexit.register(lambda: sys.stderr.write(f"looks at the clock: {next(looks)}\n"))
+    time.time = lambda: real() + next(wrong)
     time.time_ns = lambda: int(time.time() * 1e9)
     builtins.__import__ = imported
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import time
 from collections.abc import Mapping
 from dataclasses import replace
@@ -36,14 +35,12 @@ def test_a_clock_that_jumps_all_the_time(command: Command, tmp_path: Path) -> No
     done = jumping.finish(place)
     assert command.outcome(place) == whole
     check_clean(place)
-    looks = re.search(r"looks at the clock: (\d+)", done.err)
-    assert looks and int(looks[1])  # else no clock has jumped
     assert " -" not in done.err and "(-" not in done.err  # no progress of negative seconds
     for path in place.rglob("status.json"):
         seconds = json.loads(path.read_bytes())["seconds"]
         assert seconds and all(0 <= spent < 3600 for spent in seconds.values())
         said = datetime.fromisoformat(json.loads(path.read_bytes())["updated"]).timestamp()
-        assert abs(said - time.time()) > 3600
+        assert abs(said - time.time()) > 3600  # else no clock has jumped
     if command is EVAL:
         # Of what it left half is of the future now, half of the past: done is done all the same.
         page = run_folder(place) / "report.html"

@@ -58,30 +58,6 @@ def test_two_processes_write_at_once(tmp_path: Path) -> None:
         assert store.get("score", keys) == dict.fromkeys(keys, value)
 
 
-def test_a_snapshot_is_of_one_moment(tmp_path: Path) -> None:
-    ours, theirs = (Store(tmp_path / "store.sqlite") for _ in range(2))
-    theirs.put("score", {b"1": b"a"})
-    with ours.snapshot():
-        assert ours.get("score", [b"1", b"2"]) == {b"1": b"a"}
-        theirs.put("score", {b"2": b"b"})  # and waits for nobody
-        theirs.put("image", {b"2": b"c"})
-        assert ours.get("score", [b"1", b"2"]) == {b"1": b"a"}
-        assert ours.get("image", [b"2"]) == {}
-    assert ours.get("score", [b"1", b"2"]) == {b"1": b"a", b"2": b"b"}
-    with pytest.raises(ZeroDivisionError), ours.snapshot():
-        raise ZeroDivisionError
-    ours.put("score", {b"3": b"d"})
-    assert theirs.get("score", [b"3"]) == {b"3": b"d"}
-
-
-def test_a_snapshot_of_a_useless_file_costs_nothing(tmp_path: Path) -> None:
-    said: list[str] = []
-    store = Store(tmp_path, said.append)
-    with store.snapshot():
-        assert store.get("score", [b"1"]) == {}
-    assert len(said) == 1
-
-
 def test_a_connection_does_not_cross_a_fork_or_a_pickle(tmp_path: Path) -> None:
     said: list[str] = []
     store = Store(tmp_path / "store.sqlite", said.append)
